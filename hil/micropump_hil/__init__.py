@@ -1,0 +1,1 @@
+"""Hardware-in-the-loop suites for Micropump: benches, rigs and instruments."""
