@@ -1,0 +1,85 @@
+"""The event log: what happened, in order, each entry with its sequence number and uptime.
+
+For now a ring in memory that keeps the newest ``CAPACITY`` entries; the flash ring of the plan takes
+its place behind the same three calls. Appending allocates nothing.
+"""
+
+from array import array
+
+CAPACITY = 256
+
+# Event codes; the numbers go over the wire. (code, name, what a is, what b is)
+BOOTED = 1
+PROGRAMMED = 2
+STARTED = 3
+PAUSED = 4
+RESUMED = 5
+STOPPED = 6
+RATE_CHANGED = 7
+VTBI_REACHED = 8
+COMPLETED = 9
+ALARM_RAISED = 10
+ALARM_ENDED = 11
+REFUSED = 12
+HOST_LOST = 13
+HOST_BACK = 14
+SESSION_OPENED = 15
+
+EVENTS = (
+    (BOOTED, "booted", "reset cause", ""),
+    (PROGRAMMED, "programmed", "rate µL/h", "VTBI µL"),
+    (STARTED, "started", "rate µL/h", ""),
+    (PAUSED, "paused", "million steps", "steps"),
+    (RESUMED, "resumed", "million steps", "steps"),
+    (STOPPED, "stopped", "million steps", "steps"),
+    (RATE_CHANGED, "rate changed", "from µL/h", "to µL/h"),
+    (VTBI_REACHED, "VTBI reached, KVO", "million steps", "steps"),
+    (COMPLETED, "completed", "million steps", "steps"),
+    (ALARM_RAISED, "alarm raised", "alarm", ""),
+    (ALARM_ENDED, "alarm ended", "alarm", ""),
+    (REFUSED, "command refused", "message", "error"),
+    (HOST_LOST, "host lost", "", ""),
+    (HOST_BACK, "host back", "", ""),
+    (SESSION_OPENED, "host connected", "", ""),
+)
+
+
+class Journal:
+    """Entries ``first_kept … next_number - 1``; ``next_number`` only ever grows."""
+
+    def __init__(self) -> None:
+        self.next_number = 0
+        empty = [0] * CAPACITY
+        self._uptime_s = array("l", empty)
+        self._uptime_ms = array("h", empty)
+        self._code = array("b", empty)
+        self._a = array("l", empty)
+        self._b = array("l", empty)
+
+    def first_kept(self) -> int:
+        """The number of the oldest entry still kept."""
+        return max(0, self.next_number - CAPACITY)
+
+    def append(self, uptime_s: int, uptime_ms: int, code: int, a: int, b: int) -> None:
+        """Add an entry at an uptime of ``uptime_s`` s and ``uptime_ms`` ms."""
+        at = self.next_number % CAPACITY
+        self._uptime_s[at] = uptime_s
+        self._uptime_ms[at] = uptime_ms
+        self._code[at] = code
+        self._a[at] = a
+        self._b[at] = b
+        self.next_number += 1
+
+    def entry(self, number: int) -> tuple[int, int, int, int, int, int]:
+        """``(number, uptime_s, uptime_ms, code, a, b)``; IndexError if it is not kept."""
+        if not self.first_kept() <= number < self.next_number:
+            raise IndexError(number)
+        at = number % CAPACITY
+        return (
+            number,
+            self._uptime_s[at],
+            self._uptime_ms[at],
+            self._code[at],
+            self._a[at],
+            self._b[at],
+        )

@@ -1,0 +1,291 @@
+"""Between the wire and the controller: frames in, answers out, each request executed once.
+
+What is not understood gets an error answer. A request that repeats the last sequence number of its
+session gets the last answer again and is not executed a second time, so a retried command is one
+command; the same number with other content is an error, never a guess.
+"""
+
+from binascii import crc32
+
+from . import VERSION as FIRMWARE_VERSION
+from . import alarms, journal, mechanism, therapy, wire
+from .controller import OK, Controller
+from .units import GREATEST_VTBI_UL, LEAST_RATE_UL_H, LEAST_VTBI_UL, MILLION, elapsed_ms
+from .wire import WireError
+
+_LONGEST_FRAME_BYTES = wire.HEADER_BYTES + wire.GREATEST_BODY_BYTES + wire.CRC_BYTES + 2
+
+
+class Identity:
+    """What the pump says of itself; the adapter fills it in.
+
+    Attributes:
+        ground: "cpython", "micropython", "rp2".
+        board: the board's name.
+        kind, drive_id: what is fitted, from the catalogue.
+        time_x1000: how fast the pump's time runs (see the message ``info``).
+    """
+
+    def __init__(self, ground: str, board: str, kind: int, drive_id: str, time_x1000: int) -> None:
+        self.ground = ground
+        self.board = board
+        self.kind = kind
+        self.drive_id = drive_id
+        self.time_x1000 = time_x1000
+
+
+class Link:
+    """One host's connection. ``receive`` takes bytes as they come; ``outbox`` holds the answers."""
+
+    def __init__(self, controller: Controller, identity: Identity) -> None:
+        self.controller = controller
+        self.identity = identity
+        self.outbox = bytearray()
+        self._inbox = bytearray()
+        self._skipping = False
+        self._session = wire.NO_SESSION
+        self._sequence = 0
+        self._request_crc = 0
+        self._answer = b""
+        self._silence_ms = 0
+        self._heard_ms = 0
+        self._silent = False
+        self._telemetry_ms = 0
+        self._told_ms = 0
+
+    def receive(self, now_ms: int, data: bytes) -> None:
+        """Take bytes from the host at ``now_ms``; every whole frame is answered."""
+        for byte in data:
+            if byte:
+                if len(self._inbox) < _LONGEST_FRAME_BYTES:
+                    self._inbox.append(byte)
+                else:
+                    self._skipping = True
+                continue
+            frame = bytes(self._inbox)
+            self._inbox = bytearray()
+            if self._skipping:
+                self._skipping = False
+                self._refuse_frame(WireError(wire.TOO_LONG))
+            elif frame:
+                self._take_frame(now_ms, frame)
+
+    def attend(self, now_ms: int) -> None:
+        """Between control cycles: send telemetry, notice a host that has fallen silent."""
+        if self._telemetry_ms and elapsed_ms(now_ms, self._told_ms) >= self._telemetry_ms:
+            self._told_ms = now_ms
+            self.outbox.extend(
+                wire.encode(wire.TELEMETRY, self._session, wire.NO_SEQUENCE, self._status())
+            )
+        if self._silence_ms and not self._silent:
+            if elapsed_ms(now_ms, self._heard_ms) > self._silence_ms:
+                self._silent = True
+                self._note(journal.HOST_LOST)
+                self.controller.raise_alarm(alarms.HOST_SILENT)
+
+    def _take_frame(self, now_ms: int, frame: bytes) -> None:
+        try:
+            message, session, sequence, body = wire.open_frame(frame)
+        except WireError as error:
+            self._refuse_frame(error)
+            return
+        self._heard(now_ms)
+        try:
+            if message == wire.HELLO and session not in (wire.NO_SESSION, self._session):
+                self._open_session(session, sequence)
+            elif session != self._session or session == wire.NO_SESSION:
+                raise WireError(wire.UNKNOWN_SESSION)
+            elif sequence == self._sequence:
+                if crc32(frame) != self._request_crc:
+                    raise WireError(wire.REUSED_SEQUENCE)
+                self.outbox.extend(self._answer)
+                return
+            elif (sequence - self._sequence) & 0xFFFF >= 0x8000:
+                raise WireError(wire.OLD_SEQUENCE)
+        except WireError as error:
+            self.outbox.extend(_error_frame(error, session, sequence))
+            return
+        self._sequence = sequence
+        self._request_crc = crc32(frame)
+        try:
+            values = wire.decode_body(message, body)
+            answer, answered = self._execute(now_ms, message, values, body)
+            self._answer = wire.encode(answer, session, sequence, answered)
+        except WireError as error:
+            self.controller.journal.append(
+                self.controller.uptime_s,
+                self.controller.uptime_ms,
+                journal.REFUSED,
+                message,
+                error.code,
+            )
+            self._answer = _error_frame(error, session, sequence)
+        self.outbox.extend(self._answer)
+
+    def _refuse_frame(self, error: WireError) -> None:
+        self.outbox.extend(_error_frame(error, self._session, wire.NO_SEQUENCE))
+
+    def _heard(self, now_ms: int) -> None:
+        self._heard_ms = now_ms
+        if self._silent:
+            self._silent = False
+            self._note(journal.HOST_BACK)
+            self.controller.end_alarm(alarms.HOST_SILENT)
+
+    def _open_session(self, session: int, sequence: int) -> None:
+        self._session = session
+        self._sequence = (sequence - 1) & 0xFFFF
+        self._silence_ms = 0
+        self._telemetry_ms = 0
+        self._note(journal.SESSION_OPENED)
+
+    def _note(self, code: int) -> None:
+        controller = self.controller
+        controller.journal.append(controller.uptime_s, controller.uptime_ms, code, 0, 0)
+
+    def _execute(self, now_ms: int, message: int, values: list, body: bytes) -> tuple:
+        """The answer to a request, as (message, values); raises WireError to refuse it."""
+        controller = self.controller
+        if message == wire.HELLO:
+            self._silence_ms = values[0] * 1000
+            return wire.REPLY | wire.HELLO, self._info()
+        if message == wire.STATUS:
+            controller.tick(now_ms, controller.inputs)
+            return wire.REPLY | wire.STATUS, self._status()
+        if message == wire.LOG:
+            return wire.REPLY | wire.LOG, self._events(values[0])
+        if message == wire.PROGRAM:
+            return wire.REPLY | wire.PROGRAM, self._program(now_ms, values, crc32(body))
+        if message == wire.SET_TELEMETRY:
+            self._telemetry_ms = values[0]
+            self._told_ms = now_ms
+        elif message == wire.SET_RATE:
+            self._set_rate(now_ms, values[0])
+        elif message == wire.START:
+            _obey(controller.start(now_ms, values[0]))
+        elif message == wire.PAUSE:
+            _obey(controller.pause(now_ms))
+        elif message == wire.RESUME:
+            _obey(controller.resume(now_ms))
+        elif message == wire.STOP:
+            _obey(controller.stop(now_ms))
+        elif message == wire.ACKNOWLEDGE:
+            _obey(controller.acknowledge(now_ms))
+        else:
+            raise WireError(wire.UNKNOWN_MESSAGE, wire.NO_FIELD, message)
+        return wire.DONE, (controller.state,)
+
+    def _program(self, now_ms: int, values: list, program_id: int) -> tuple:
+        kind, item_id, content_ul, rate_ul_h, vtbi_ul, duration_s, kvo_ul_h, _ = values
+        if kind != self.identity.kind:
+            fitted = self.identity.kind
+            raise WireError(wire.OTHER_KIND, 0, kind, fitted, fitted)
+        try:
+            parts = mechanism.build(kind, item_id, self.identity.drive_id)
+        except mechanism.UnknownMechanism:
+            raise WireError(wire.UNKNOWN_ITEM, 1) from None
+        refusal = therapy.check_continuous(
+            parts, rate_ul_h, vtbi_ul, duration_s, kvo_ul_h, content_ul
+        )
+        if refusal:
+            raise _explain(refusal, parts, values)
+        program = therapy.continuous(
+            parts, rate_ul_h, vtbi_ul, duration_s, kvo_ul_h, content_ul
+        )
+        _obey(self.controller.load(now_ms, program, program_id))
+        return (
+            program_id,
+            program.warnings,
+            program.rate_ul_h[0],
+            vtbi_ul,
+            program.duration_s,
+            program.rate_ul_h[1] if program.count > 1 else 0,
+            parts.least_rate_ul_h,
+            parts.nl_num,
+            parts.nl_den,
+        )
+
+    def _set_rate(self, now_ms: int, rate_ul_h: int) -> None:
+        controller = self.controller
+        refusal = controller.set_rate(now_ms, rate_ul_h)
+        if refusal in (therapy.RATE_BELOW_RANGE, therapy.RATE_ABOVE_RANGE):
+            greatest = controller.motion.program.mechanism.greatest_rate_ul_h
+            raise WireError(refusal, 0, rate_ul_h, LEAST_RATE_UL_H, greatest)
+        _obey(refusal)
+
+    def _info(self) -> tuple:
+        identity = self.identity
+        controller = self.controller
+        return (
+            FIRMWARE_VERSION,
+            identity.ground,
+            identity.board,
+            identity.kind,
+            identity.drive_id,
+            controller.reset_cause,
+            identity.time_x1000,
+            controller.state,
+            controller.journal.first_kept(),
+            controller.journal.next_number,
+        )
+
+    def _status(self) -> tuple:
+        controller = self.controller
+        motion = controller.motion
+        program = motion.program
+        parts = program.mechanism if program else None
+        return (
+            controller.state,
+            controller.active_alarms,
+            controller.program_id,
+            parts.item_id if parts else "",
+            motion.planned_rate_ul_h() if motion.running else 0,
+            controller.remaining_s(),
+            program.vtbi_steps // MILLION if program else 0,
+            program.vtbi_steps % MILLION if program else 0,
+            motion.delivered_millions[therapy.INFUSED],
+            motion.delivered_rest[therapy.INFUSED],
+            motion.delivered_millions[therapy.KVO],
+            motion.delivered_rest[therapy.KVO],
+            parts.nl_num if parts else 0,
+            parts.nl_den if parts else 0,
+            controller.uptime_s,
+            controller.uptime_ms,
+            controller.journal.next_number,
+        )
+
+    def _events(self, first: int) -> tuple:
+        log = self.controller.journal
+        number = max(first, log.first_kept())
+        end = min(log.next_number, number + wire.RECORDS_PER_REPLY)
+        records = [log.entry(at) for at in range(number, end)]
+        return log.first_kept(), log.next_number, records
+
+
+def _obey(refusal: int) -> None:
+    if refusal != OK:
+        raise WireError(refusal)
+
+
+def _error_frame(error: WireError, session: int, sequence: int) -> bytes:
+    values = (error.code, error.field, error.value, error.least, error.greatest)
+    return wire.encode(wire.ERROR, session, sequence, values)
+
+
+def _explain(refusal: int, parts: mechanism.Mechanism, values: list) -> WireError:
+    """Which field of a program is to blame for ``refusal``, and what it may be."""
+    _, _, content_ul, rate_ul_h, vtbi_ul, duration_s, kvo_ul_h, _ = values
+    rate_ul_h = rate_ul_h or therapy.rate_for_time_ul_h(vtbi_ul, duration_s or 1)
+    if refusal in (therapy.RATE_BELOW_RANGE, therapy.RATE_ABOVE_RANGE):
+        if therapy.check_rate(parts, rate_ul_h):
+            return WireError(refusal, 3, rate_ul_h, LEAST_RATE_UL_H, parts.greatest_rate_ul_h)
+        return WireError(refusal, 6, kvo_ul_h, LEAST_RATE_UL_H, rate_ul_h)
+    if refusal == therapy.VTBI_ABOVE_CONTENT:
+        return WireError(refusal, 4, vtbi_ul, LEAST_VTBI_UL, content_ul)
+    if refusal in (therapy.VTBI_BELOW_RANGE, therapy.VTBI_ABOVE_RANGE):
+        return WireError(refusal, 4, vtbi_ul, LEAST_VTBI_UL, GREATEST_VTBI_UL)
+    if refusal == therapy.CONTENT_ABOVE_CAPACITY:
+        return WireError(refusal, 2, content_ul, 0, parts.capacity_ul)
+    if refusal == therapy.KVO_ABOVE_RATE:
+        return WireError(refusal, 6, kvo_ul_h, 0, rate_ul_h)
+    return WireError(refusal)

@@ -1,0 +1,86 @@
+"""A whole pump in virtual time: controller, link and virtual stepper, advanced as it is told."""
+
+from micropump.controller import Controller
+from micropump.link import Identity, Link
+from micropump.units import CLOCK_MASK
+from micropump_virtual.stepper import VirtualStepper
+
+try:
+    from micropython import heap_lock, heap_unlock
+except ImportError:
+    # CPython allocates in every expression: there is nothing to lock.
+    heap_lock = heap_unlock = None
+
+
+class VirtualPump:
+    """Runs control cycles up to a time, and collects what they hand out.
+
+    Under MicroPython every control cycle runs with the heap locked, so an allocation in it is an
+    error at once.
+
+    Attributes:
+        now_ms: virtual time, not wrapped.
+        due_ms: when the next control cycle is due.
+        ticks: control cycles so far.
+        quanta: what the stepper was handed, as ``VirtualStepper.drain`` gives it.
+        aborts: times of aborts, each with the number of quanta before it.
+    """
+
+    def __init__(self, identity: Identity, start_ms: int = 0) -> None:
+        self.stepper = VirtualStepper()
+        self.controller = Controller(self.stepper, start_ms & CLOCK_MASK)
+        self.link = Link(self.controller, identity)
+        self.inputs = self.controller.inputs
+        self.now_ms = start_ms
+        self.due_ms = start_ms
+        self.ticks = 0
+        self.quanta: list = []
+        self.aborts: list = []
+
+    def receive(self, now_ms: int, data: bytes) -> bytes:
+        """Hand in bytes from the host at ``now_ms`` and return the answer."""
+        self.advance(now_ms)
+        self.now_ms = self.stepper.now_ms = now_ms
+        self.link.receive(now_ms & CLOCK_MASK, data)
+        self._collect()
+        # A command may have started the motor: look again at once.
+        self.due_ms = now_ms
+        self.advance(now_ms)
+        return self.take_output()
+
+    def take_output(self) -> bytes:
+        """What the pump has to say to the host since it was last asked."""
+        said = bytes(self.link.outbox)
+        self.link.outbox = bytearray()
+        return said
+
+    def advance(self, until_ms: int) -> None:
+        """Run every control cycle that is due up to and including ``until_ms``."""
+        tick = self.controller.tick
+        attend = self.link.attend
+        stepper = self.stepper
+        inputs = self.inputs
+        due = self.due_ms
+        while due <= until_ms:
+            stepper.now_ms = due
+            now = due & CLOCK_MASK
+            if heap_lock:
+                heap_lock()
+            try:
+                due += (tick(now, inputs) - now) & CLOCK_MASK
+            finally:
+                if heap_unlock:
+                    heap_unlock()
+            self.ticks += 1
+            if stepper.used or stepper.aborted_ms >= 0:
+                self._collect()
+            attend(now)
+        self.due_ms = due
+        self.now_ms = until_ms
+
+    def _collect(self) -> None:
+        stepper = self.stepper
+        self.quanta.extend(stepper.drain())
+        if stepper.aborted_ms >= 0:
+            self.aborts.append((len(self.quanta), stepper.aborted_ms))
+            stepper.aborted_ms = -1
