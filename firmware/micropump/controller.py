@@ -49,6 +49,7 @@ class Controller:
         active_alarms: a bit for each row of the alarm table.
         program_id: names the loaded program; 0 without one.
         uptime_s, uptime_ms: since this controller was made.
+
     """
 
     def __init__(self, stepper, now_ms: int, reset_cause: int = 0) -> None:

@@ -24,6 +24,7 @@ class Identity:
         board: the board's name.
         kind, drive_id: what is fitted, from the catalogue.
         time_x1000: how fast the pump's time runs (see the message ``info``).
+
     """
 
     def __init__(self, ground: str, board: str, kind: int, drive_id: str, time_x1000: int) -> None:
@@ -182,16 +183,14 @@ class Link:
             raise WireError(wire.OTHER_KIND, 0, kind, fitted, fitted)
         try:
             parts = mechanism.build(kind, item_id, self.identity.drive_id)
-        except mechanism.UnknownMechanism:
+        except mechanism.UnknownMechanismError:
             raise WireError(wire.UNKNOWN_ITEM, 1) from None
         refusal = therapy.check_continuous(
             parts, rate_ul_h, vtbi_ul, duration_s, kvo_ul_h, content_ul
         )
         if refusal:
             raise _explain(refusal, parts, values)
-        program = therapy.continuous(
-            parts, rate_ul_h, vtbi_ul, duration_s, kvo_ul_h, content_ul
-        )
+        program = therapy.continuous(parts, rate_ul_h, vtbi_ul, duration_s, kvo_ul_h, content_ul)
         _obey(self.controller.load(now_ms, program, program_id))
         return (
             program_id,

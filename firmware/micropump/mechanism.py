@@ -22,7 +22,7 @@ _GREATEST_NL_DEN = _GREATEST_TERM // GREATEST_RATE_UL_H
 _GREATEST_NL_NUM = _GREATEST_TERM // S_PER_HOUR
 
 
-class UnknownMechanism(ValueError):
+class UnknownMechanismError(ValueError):
     """An id that is not in the catalogue; ``args`` are (what kind of thing, the id)."""
 
 
@@ -38,6 +38,7 @@ class Mechanism:
         least_rate_ul_h: least recommended rate; slower is allowed, and warned of.
         greatest_rate_ul_h: what the drive's greatest speed gives, within the pump's range.
         stroke_steps: microsteps in one pump stroke of a head (one roller), 1 for a syringe.
+
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Mechanism:
 
 
 def syringe(item_id: str, drive_id: str) -> Mechanism:
-    """The mechanism of a catalogue syringe on a catalogue drive; raises UnknownMechanism."""
+    """The mechanism of a catalogue syringe on a catalogue drive; raises UnknownMechanismError."""
     row = _find(SYRINGES, "syringe", item_id)
     drive = _find(SYRINGE_DRIVES, "syringe drive", drive_id)
     capacity_ul, bore_um, least_rate_ul_h = row[3], row[4], row[6]
@@ -98,7 +99,7 @@ def syringe(item_id: str, drive_id: str) -> Mechanism:
 
 
 def peristaltic(item_id: str, drive_id: str) -> Mechanism:
-    """The mechanism of a catalogue head on a catalogue drive; raises UnknownMechanism."""
+    """The mechanism of a catalogue head on a catalogue drive; raises UnknownMechanismError."""
     row = _find(PERISTALTIC_HEADS, "peristaltic head", item_id)
     drive = _find(HEAD_DRIVES, "head drive", drive_id)
     nl_per_rev, rollers, head_rpm, least_rate_ul_h = row[4], row[5], row[6], row[7]
@@ -119,19 +120,19 @@ def peristaltic(item_id: str, drive_id: str) -> Mechanism:
 
 
 def build(kind: int, item_id: str, drive_id: str) -> Mechanism:
-    """The mechanism of ``kind``; raises UnknownMechanism."""
+    """The mechanism of ``kind``; raises UnknownMechanismError."""
     if kind == KIND_SYRINGE:
         return syringe(item_id, drive_id)
     if kind == KIND_PERISTALTIC:
         return peristaltic(item_id, drive_id)
-    raise UnknownMechanism("mechanism kind", str(kind))
+    raise UnknownMechanismError("mechanism kind", str(kind))
 
 
 def _find(table: tuple, what: str, wanted_id: str) -> tuple:
     for row in table:
         if row[0] == wanted_id:
             return row
-    raise UnknownMechanism(what, wanted_id)
+    raise UnknownMechanismError(what, wanted_id)
 
 
 def _best_ratio(num: int, den: int) -> tuple[int, int]:

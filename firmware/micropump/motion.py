@@ -16,9 +16,8 @@ rounded up from the exact time, each for itself. Ten times either term is below 
 (mechanism.py), which is what the long divisions here need.
 """
 
-from .mechanism import Mechanism
 from .therapy import BUCKETS, Program
-from .units import MILLION, S_PER_HOUR, CLOCK_MASK, later_ms
+from .units import CLOCK_MASK, MILLION, S_PER_HOUR, later_ms
 
 QUANTUM_MS = 100
 # Longer than the worst stop of the processor (a 400 ms flash erase and a garbage collection of
@@ -47,6 +46,7 @@ class Motion:
         phase: the phase that is being delivered now.
         planning: the phase that is being planned, at most ``HORIZON_MS`` ahead of it.
         delivered_millions, delivered_rest: microsteps made, by bucket.
+
     """
 
     def __init__(self, stepper) -> None:
@@ -201,9 +201,7 @@ class Motion:
         self.delivered_rest[bucket] = rest
 
     def _plan(self) -> None:
-        while (
-            not self.finished and (self._queued + 1) * QUANTUM_MS - self._into_ms <= HORIZON_MS
-        ):
+        while not self.finished and (self._queued + 1) * QUANTUM_MS - self._into_ms <= HORIZON_MS:
             self._plan_quantum()
 
     def _plan_quantum(self) -> None:
@@ -257,9 +255,7 @@ class Motion:
         if rest:
             first_us += 1
             credit = speed - rest
-        self.stepper.push(
-            steps, first_us, self._interval_us, self._interval_part, speed, credit
-        )
+        self.stepper.push(steps, first_us, self._interval_us, self._interval_part, speed, credit)
 
     def _end_phase(self) -> None:
         self._parts = 0

@@ -52,6 +52,7 @@ class Program:
         left_millions, left_rest: microsteps of each phase that motion has not yet planned.
         warnings: bits of ``WARN_…``.
         vtbi_ul, content_ul, duration_s: of the whole; the duration is that of the VTBI.
+
     """
 
     def __init__(self, mechanism: Mechanism) -> None:
@@ -117,7 +118,12 @@ def check_rate(mechanism: Mechanism, rate_ul_h: int) -> int:
 
 
 def check_continuous(
-    mechanism: Mechanism, rate_ul_h: int, vtbi_ul: int, duration_s: int, kvo_ul_h: int, content_ul: int
+    mechanism: Mechanism,
+    rate_ul_h: int,
+    vtbi_ul: int,
+    duration_s: int,
+    kvo_ul_h: int,
+    content_ul: int,
 ) -> int:
     """``OK``, or the first reason to refuse a continuous program. Exactly one of rate and time."""
     if (rate_ul_h == 0) == (duration_s == 0):
@@ -140,7 +146,12 @@ def check_continuous(
 
 
 def continuous(
-    mechanism: Mechanism, rate_ul_h: int, vtbi_ul: int, duration_s: int, kvo_ul_h: int, content_ul: int
+    mechanism: Mechanism,
+    rate_ul_h: int,
+    vtbi_ul: int,
+    duration_s: int,
+    kvo_ul_h: int,
+    content_ul: int,
 ) -> Program:
     """A program that passed ``check_continuous``: the VTBI at its rate, then KVO until empty.
 
@@ -151,6 +162,7 @@ def continuous(
         duration_s: time for the VTBI, or 0 where the rate is given.
         kvo_ul_h: ``KVO_BY_RULE``, ``KVO_OFF`` or a rate.
         content_ul: what the container holds at the start.
+
     """
     program = Program(mechanism)
     if rate_ul_h == 0:

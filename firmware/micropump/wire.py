@@ -160,6 +160,7 @@ class WireError(ValueError):
         code: one of the errors above.
         field, value, least, greatest: which field, what it was and what it may be; 255, 0, 0, 0
             where no field is to blame.
+
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from micropump.controller import Controller
 from micropump.link import Identity, Link
 from micropump.units import CLOCK_MASK
+
 from micropump_virtual.stepper import VirtualStepper
 
 try:
@@ -24,6 +25,7 @@ class VirtualPump:
         ticks: control cycles so far.
         quanta: what the stepper was handed, as ``VirtualStepper.drain`` gives it.
         aborts: times of aborts, each with the number of quanta before it.
+
     """
 
     def __init__(self, identity: Identity, start_ms: int = 0) -> None:

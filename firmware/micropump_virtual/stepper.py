@@ -16,6 +16,7 @@ class VirtualStepper:
         now_ms: the present, set by the pump before each tick or command; not wrapped.
         used: quanta in the buffer that ``drain`` has not yet taken.
         aborted_ms: when the last abort was, or -1; taken by ``drain``.
+
     """
 
     def __init__(self) -> None:
@@ -73,7 +74,4 @@ class VirtualStepper:
 
     def _buffered(self) -> list:
         buffer = self._buffer
-        return [
-            tuple(buffer[at : at + _FIELDS])
-            for at in range(0, self.used * _FIELDS, _FIELDS)
-        ]
+        return [tuple(buffer[at : at + _FIELDS]) for at in range(0, self.used * _FIELDS, _FIELDS)]

@@ -1,0 +1,27 @@
+"""Talking to a pump over a serial line: typed, with timeouts, retries that are safe, reattachment."""
+
+from micropump_host.client.errors import (
+    NotAPumpError,
+    PortAbsentError,
+    PortBusyError,
+    PumpGoneError,
+    PumpRefusedError,
+    PumpRestartedError,
+    PumpTimeoutError,
+)
+from micropump_host.client.pump import Accepted, Event, Info, Pump, Status
+
+__all__ = [
+    "Accepted",
+    "Event",
+    "Info",
+    "NotAPumpError",
+    "PortAbsentError",
+    "PortBusyError",
+    "Pump",
+    "PumpGoneError",
+    "PumpRefusedError",
+    "PumpRestartedError",
+    "PumpTimeoutError",
+    "Status",
+]

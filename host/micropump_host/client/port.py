@@ -1,0 +1,89 @@
+"""A byte line to a pump: whatever pyserial can open, with its errors given their right names."""
+
+import errno
+
+import serial
+
+from micropump_host.client.errors import PortAbsentError, PortBusyError, PumpGoneError
+
+BAUD = 115_200
+
+
+class Port:
+    """An open line; ``url`` is a device, a COM port, ``socket://host:port`` or ``rfc2217://…``.
+
+    Raises PortAbsentError or PortBusyError when it cannot be opened, PumpGoneError when it breaks later.
+    """
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        self.url = url
+        try:
+            self._serial = serial.serial_for_url(
+                url, baudrate=BAUD, timeout=timeout_s, write_timeout=timeout_s, do_not_open=True
+            )
+            if "://" not in url:
+                # Two programs on one port take each other's answers.
+                self._serial.exclusive = True
+            self._serial.open()
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise _opening_error(url, error) from None
+
+    def write(self, data: bytes) -> None:
+        """Send all of ``data``; PumpGoneError if the line is broken."""
+        try:
+            self._serial.write(data)
+            self._serial.flush()
+        except (serial.SerialException, OSError) as error:
+            raise self._gone(error) from None
+
+    def read(self, timeout_s: float) -> bytes:
+        """At least one byte if any comes within ``timeout_s``; PumpGoneError if the line is broken."""
+        try:
+            self._serial.timeout = timeout_s
+            data = self._serial.read(1)
+            if data and (waiting := self._serial.in_waiting):
+                data += self._serial.read(waiting)
+        except (serial.SerialException, OSError, TypeError) as error:
+            # pyserial reads from a descriptor that is gone with a TypeError.
+            raise self._gone(error) from None
+        return bytes(data)
+
+    def discard_input(self) -> None:
+        """Forget what came before: answers to another program."""
+        try:
+            self._serial.reset_input_buffer()
+        except (serial.SerialException, OSError) as error:
+            raise self._gone(error) from None
+
+    def close(self) -> None:
+        """Close the line; never fails."""
+        try:
+            self._serial.close()
+        except (serial.SerialException, OSError):
+            pass
+
+    def _gone(self, error: Exception) -> PumpGoneError:
+        return PumpGoneError(
+            f"the connection broke ({error})",
+            self.url,
+            "The pump goes on by itself; reattach with `micropump status` on the same port.",
+        )
+
+
+def _opening_error(url: str, error: Exception) -> PortAbsentError | PortBusyError:
+    text = str(error)
+    number = getattr(error, "errno", None)
+    if number in (errno.EBUSY, errno.EAGAIN, errno.EACCES) or "exclusively lock" in text:
+        if number == errno.EACCES:
+            return PortBusyError(
+                "the port may not be opened by this user", url,
+                "Join the group that owns it (often dialout), then log in again.",
+            )  # fmt: skip
+        return PortBusyError(
+            "another program has the port open", url, "Close it there, or take another port."
+        )
+    return PortAbsentError(
+        f"there is no such port ({text})",
+        url,
+        "Check the cable and the name; `micropump simulate` serves a virtual pump.",
+    )

@@ -1,0 +1,397 @@
+"""The client: one method for each thing a pump can be asked."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from micropump import alarms, journal, therapy, wire
+from micropump.controller import STATE_NAMES
+
+from micropump_host.client import codec
+from micropump_host.client.errors import (
+    NotAPumpError,
+    PortAbsentError,
+    PortBusyError,
+    PumpGoneError,
+    PumpRestartedError,
+    PumpTimeoutError,
+    refusal,
+)
+from micropump_host.client.port import Port
+
+ANSWER_TIMEOUT_S = 1.0
+TRIES = 3
+
+# What the pump says of a request that reached it damaged: worth sending once more.
+_DAMAGED_ON_THE_WAY = (wire.BAD_COBS, wire.TOO_SHORT, wire.TOO_LONG, wire.BAD_CRC)
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a pump is. ``time_factor`` is 1 on a board, 0 for a simulation as fast as it goes."""
+
+    firmware: str
+    ground: str
+    board: str
+    kind: str
+    drive_id: str
+    reset_cause: int
+    time_factor: float
+    state: str
+    first_event: int
+    next_event: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a pump is doing; volumes from counted microsteps, by their exact ratio."""
+
+    state: str
+    alarms: tuple[str, ...]
+    program_id: int
+    item_id: str
+    rate_ul_h: int
+    remaining_s: int
+    vtbi_ul: float
+    infused_ul: float
+    kvo_ul: float
+    infused_steps: int
+    kvo_steps: int
+    target_steps: int
+    nl_num: int
+    nl_den: int
+    uptime_s: float
+    next_event: int
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """How the pump understood a program. ``kvo_ul_h`` is 0 where there will be none."""
+
+    program_id: int
+    warnings: tuple[str, ...]
+    rate_ul_h: int
+    vtbi_ul: int
+    duration_s: int
+    kvo_ul_h: int
+    least_rate_ul_h: int
+    nl_num: int
+    nl_den: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """An entry of the pump's log."""
+
+    number: int
+    uptime_s: float
+    code: int
+    name: str
+    a: int
+    b: int
+    text: str
+
+
+class Pump:
+    """A pump at the end of a line; a context manager.
+
+    Args:
+        url: a device (``/dev/ttyACM0``, ``COM3``, a pty) or a URL that pyserial knows
+            (``socket://host:port``, ``rfc2217://host:port``).
+        timeout_s: how long to wait for an answer before a request is sent again.
+        reattach_s: how long to try to open the line again when it breaks; 0 raises at once. A
+            request that was under way is repeated with its sequence number, so the pump executes
+            it once, whether or not it had arrived.
+        on_gone: called with the error when the line has broken and is being opened again.
+        on_telemetry: called with each unsolicited status.
+
+    Raises:
+        PortAbsentError, PortBusyError, NotAPumpError: when it cannot be connected.
+
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+        reattach_s: float = 0.0,
+        on_gone: Callable[[PumpGoneError], None] | None = None,
+        on_telemetry: Callable[[Status], None] | None = None,
+    ) -> None:
+        self.url = url
+        self.timeout_s = timeout_s
+        self.reattach_s = reattach_s
+        self._on_gone = on_gone
+        self._on_telemetry = on_telemetry
+        self._session = secrets.randbelow(0xFFFFFFFF) + 1
+        self._sequence = 0
+        self._received = bytearray()
+        self._port = Port(url, timeout_s)
+        try:
+            self._port.discard_input()
+            # A delimiter first: it ends whatever half a frame another program left behind.
+            self._port.write(b"\x00")
+            self.info = self._hello()
+        except BaseException:
+            self._port.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the pump itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the line; the pump goes on with what it does."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the line; the pump goes on with what it does."""
+        self._port.close()
+
+    # -- requests ------------------------------------------------------------------------------
+
+    def watch_for_silence(self, silence_s: int) -> None:
+        """Have the pump raise a low-priority alarm when it hears nothing for ``silence_s`` s."""
+        self._request(wire.HELLO, {"silence_s": silence_s})
+
+    def identify(self) -> Info:
+        """Ask once more what the pump is."""
+        return _info(self._request(wire.HELLO, {"silence_s": 0}))
+
+    def status(self) -> Status:
+        """What the pump is doing."""
+        return _status(self._request(wire.STATUS, {}))
+
+    def program(
+        self,
+        kind: int,
+        item_id: str,
+        content_ul: int,
+        vtbi_ul: int,
+        rate_ul_h: int = 0,
+        duration_s: int = 0,
+        kvo_ul_h: int = therapy.KVO_BY_RULE,
+        order_id: str = "",
+    ) -> Accepted:
+        """Load a continuous infusion; it does not start. Raises PumpRefusedError with the reason."""
+        reply = self._request(
+            wire.PROGRAM,
+            {
+                "kind": kind,
+                "item_id": item_id,
+                "content_ul": content_ul,
+                "rate_ul_h": rate_ul_h,
+                "vtbi_ul": vtbi_ul,
+                "duration_s": duration_s,
+                "kvo_ul_h": kvo_ul_h,
+                "order_id": order_id,
+            },
+        )
+        return _accepted(reply)
+
+    def start(self, program_id: int) -> str:
+        """Start the program that is named; returns the new state."""
+        return self._command(wire.START, program_id=program_id)
+
+    def pause(self) -> str:
+        """Stop the motor, keep the therapy."""
+        return self._command(wire.PAUSE)
+
+    def resume(self) -> str:
+        """Go on after a pause."""
+        return self._command(wire.RESUME)
+
+    def stop(self) -> str:
+        """Stop the motor, end the therapy."""
+        return self._command(wire.STOP)
+
+    def set_rate(self, rate_ul_h: int) -> str:
+        """Change the rate of the running infusion."""
+        return self._command(wire.SET_RATE, rate_ul_h=rate_ul_h)
+
+    def acknowledge(self) -> str:
+        """Take note of the pump's alarms."""
+        return self._command(wire.ACKNOWLEDGE)
+
+    def set_telemetry(self, period_ms: int) -> str:
+        """Have the pump send its status by itself every ``period_ms``; 0 ends it."""
+        return self._command(wire.SET_TELEMETRY, period_ms=period_ms)
+
+    def events(self, first: int = 0) -> Iterator[Event]:
+        """The log from entry ``first`` on, oldest first."""
+        number = first
+        while True:
+            reply = self._request(wire.LOG, {"first": number})
+            for record in reply["records"]:
+                yield _event(record)
+                number = record[0] + 1
+            if not reply["records"]:
+                return
+
+    # -- the line ------------------------------------------------------------------------------
+
+    def _hello(self) -> Info:
+        try:
+            return _info(self._request(wire.HELLO, {"silence_s": 0}))
+        except PumpTimeoutError:
+            heard = bytes(self._received[:32])
+            self._received.clear()
+            what = f"what answers is not a pump ({heard!r})" if heard else "nothing answers"
+            raise NotAPumpError(
+                what, self.url, "Check that this port is the pump's and that its firmware runs."
+            ) from None
+
+    def _command(self, message: int, **values: int) -> str:
+        return STATE_NAMES[self._request(message, values)["state"]]
+
+    def _request(self, message: int, values: dict[str, Any]) -> dict[str, Any]:
+        self._sequence = (self._sequence + 1) % wire.NO_SEQUENCE
+        frame = codec.Frame(message, self._session, self._sequence, values)
+        try:
+            data = codec.encode(frame)
+        except codec.FrameError as error:
+            raise PumpTimeoutError(str(error), self.url) from None
+        while True:
+            try:
+                answer = self._exchange(data)
+                break
+            except PumpGoneError as error:
+                self._reattach(error)
+        if answer.message != wire.ERROR:
+            return answer.values
+        if answer.values["code"] == wire.UNKNOWN_SESSION:
+            raise PumpRestartedError(
+                "the pump does not know this session any more",
+                self.url,
+                "It was reset or another host has taken over: connect again and look at its log.",
+            )
+        raise refusal(message, **answer.values)
+
+    def _exchange(self, data: bytes) -> codec.Frame:
+        for _ in range(TRIES):
+            self._port.write(data)
+            deadline_s = time.monotonic() + self.timeout_s
+            while (left_s := deadline_s - time.monotonic()) > 0:
+                frame = self._next_frame(left_s)
+                if frame is None:
+                    continue
+                if frame.sequence == self._sequence and frame.session == self._session:
+                    return frame
+                if frame.message == wire.TELEMETRY and self._on_telemetry:
+                    self._on_telemetry(_status(frame.values))
+                if frame.message == wire.ERROR and frame.values["code"] in _DAMAGED_ON_THE_WAY:
+                    break
+        raise PumpTimeoutError(
+            f"no answer within {TRIES} × {self.timeout_s:g} s",
+            self.url,
+            "The pump may be busy or hung; look at its lights, then try again.",
+        )
+
+    def _next_frame(self, timeout_s: float) -> codec.Frame | None:
+        """The next whole and undamaged frame, or None where none came or it was damaged."""
+        if b"\x00" not in self._received:
+            self._received += self._port.read(timeout_s)
+        stuffed, delimiter, rest = bytes(self._received).partition(b"\x00")
+        if not delimiter:
+            return None
+        self._received[:] = rest
+        try:
+            return codec.decode(stuffed)
+        except codec.FrameError:
+            return None
+
+    def _reattach(self, error: PumpGoneError) -> None:
+        """Open the line again within ``reattach_s``; raises ``error`` if it cannot be done."""
+        if self.reattach_s <= 0:
+            raise error
+        if self._on_gone:
+            self._on_gone(error)
+        self._port.close()
+        deadline_s = time.monotonic() + self.reattach_s
+        while True:
+            try:
+                self._port = Port(self.url, self.timeout_s)
+                break
+            except (PortAbsentError, PortBusyError):
+                if time.monotonic() > deadline_s:
+                    raise error from None
+                time.sleep(0.1)
+        self._received.clear()
+
+
+def _info(values: dict[str, Any]) -> Info:
+    kinds = {1: "syringe", 2: "peristaltic"}
+    known = {name: values[name] for name in values if name in Info.__dataclass_fields__}
+    known["kind"] = kinds[values["kind"]]
+    known["state"] = STATE_NAMES[values["state"]]
+    return Info(**known, time_factor=values["time_x1000"] / 1000)
+
+
+def _status(values: dict[str, Any]) -> Status:
+    def steps(name: str) -> int:
+        return int(values[f"{name}_millions"]) * 1_000_000 + int(values[f"{name}_rest"])
+
+    def volume_ul(name: str) -> float:
+        if not values["nl_den"]:
+            return 0.0
+        return steps(name) * int(values["nl_num"]) / (int(values["nl_den"]) * 1000)
+
+    bits = values["active_alarms"]
+    return Status(
+        state=STATE_NAMES[values["state"]],
+        alarms=tuple(row[1] for row in alarms.ALARMS if bits >> row[0] & 1),
+        program_id=values["program_id"],
+        item_id=values["item_id"],
+        rate_ul_h=values["rate_ul_h"],
+        remaining_s=values["remaining_s"],
+        vtbi_ul=volume_ul("target"),
+        infused_ul=volume_ul("infused"),
+        kvo_ul=volume_ul("kvo"),
+        infused_steps=steps("infused"),
+        kvo_steps=steps("kvo"),
+        target_steps=steps("target"),
+        nl_num=values["nl_num"],
+        nl_den=values["nl_den"],
+        uptime_s=values["uptime_s"] + values["uptime_ms"] / 1000,
+        next_event=values["next_event"],
+    )
+
+
+_WARNINGS = {
+    therapy.WARN_BELOW_LEAST_RATE: "the rate is below the least recommended for this mechanism",
+    therapy.WARN_KVO_BELOW_LEAST_RATE: "the KVO rate is below the least recommended",
+    therapy.WARN_RATE_ROUNDED: "the rate for this time was rounded to a whole µL/h",
+}
+
+
+def _accepted(values: dict[str, Any]) -> Accepted:
+    bits = values["warnings"]
+    texts = tuple(text for bit, text in _WARNINGS.items() if bits & bit)
+    return Accepted(**{**values, "warnings": texts})
+
+
+def _event(record: tuple[int, int, int, int, int, int]) -> Event:
+    number, uptime_s, uptime_ms, code, a, b = record
+    known = {row[0]: row for row in journal.EVENTS}
+    _, name, a_is, b_is = known.get(code, (code, f"event {code}", "a", "b"))
+    return Event(
+        number, uptime_s + uptime_ms / 1000, code, name, a, b, _describe(code, a, b, a_is, b_is)
+    )
+
+
+def _describe(code: int, a: int, b: int, a_is: str, b_is: str) -> str:
+    if code in (journal.ALARM_RAISED, journal.ALARM_ENDED):
+        return next((row[1] for row in alarms.ALARMS if row[0] == a), f"alarm {a}")
+    if code == journal.REFUSED:
+        return f"{codec.NAMES.get(a, a)}: error {b}"
+    if a_is == "million steps":
+        return f"{a * 1_000_000 + b:,} steps"
+    return ", ".join(f"{what} {value:,}" for what, value in ((a_is, a), (b_is, b)) if what)
