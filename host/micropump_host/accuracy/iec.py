@@ -128,7 +128,9 @@ class Stabilisation:
     Attributes:
         time_min: the beginning of the first window (5 min long, or one sample interval where that
             is longer) from which on this and every later window has a mean flow within the band,
-            minutes from the start of the infusion; None if there is no such window.
+            minutes from the start of the infusion. None if there is no such window, or if what
+            is left after its beginning is shorter than the longest observation window: a flow
+            that swings past the set rate as the record ends has not settled.
         window_min: length of the window used.
         judged_until_min: end of the last window looked at: the end of the start-up period or of
             T1, whichever is later, or of the record.
@@ -316,7 +318,7 @@ def analyse(
         startup_flow_ml_h=flow_ml_h,
         t1=t1,
         t2=t2,
-        stabilisation=_stabilisation(delivery, method, to_index, rate_ml_h),
+        stabilisation=_stabilisation(delivery, method, to_index, rate_ml_h, windows_min[-1]),
         total_volume_ml=float(delivery.volume_ml[-1] - delivery.volume_ml[0]),
         resampling=resampling,
         notes=tuple(notes),
@@ -532,7 +534,11 @@ def _startup(delivery: _Delivery, method: Method, notes: list[str]) -> tuple[Flo
 
 
 def _stabilisation(
-    delivery: _Delivery, method: Method, t1_end_index: int, rate_ml_h: float
+    delivery: _Delivery,
+    method: Method,
+    t1_end_index: int,
+    rate_ml_h: float,
+    longest_window_min: float,
 ) -> Stabilisation:
     interval_min = method.sample_interval_min
     samples = max(1, math.ceil(STABLE_WINDOW_MIN / interval_min - _GRID_TOLERANCE))
@@ -544,7 +550,8 @@ def _stabilisation(
         return Stabilisation(None, window_min, until_min)
     errors_percent = _window_errors_percent(volume_ml, samples, interval_min, rate_ml_h)
     outside = np.flatnonzero(abs(errors_percent) > STABLE_BAND_PERCENT + 1e-9)
-    begin = int(outside[-1]) + 1 if len(outside) else 0
-    if begin == len(errors_percent):
-        return Stabilisation(None, window_min, until_min)
-    return Stabilisation((delivery.first_index + begin) * interval_min, window_min, until_min)
+    begin_index = delivery.first_index + (int(outside[-1]) + 1 if len(outside) else 0)
+    time_min: float | None = begin_index * interval_min
+    if (end_index - begin_index) * interval_min < max(window_min, longest_window_min):
+        time_min = None
+    return Stabilisation(time_min, window_min, until_min)
