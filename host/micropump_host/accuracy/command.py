@@ -68,12 +68,7 @@ def _run_infusion(args: argparse.Namespace) -> int:
 
 
 def _run_bolus(args: argparse.Namespace) -> int:
-    if args.evaporation_g_h:
-        raise UsageError(
-            "a bolus series has no times, so evaporation cannot be corrected for",
-            "--evaporation-g-h",
-            "Cover the vessel, or leave the option out.",
-        )
+    _check_bolus_options(args)
     results = _with_progress(
         args.samples,
         lambda path: analyse_bolus(load_bolus_series(path), args.bolus_ml, args.density_g_ml),
@@ -82,11 +77,23 @@ def _run_bolus(args: argparse.Namespace) -> int:
         names = _prepare_folder(args.plots, args.samples)
         for result, name in zip(results, names, strict=True):
             save_figure(bolus_figure(result), args.plots / f"bolus-{name}")
-    return _report(
-        args,
-        _bolus_json(results),
-        lambda: [part for result in results for part in _bolus_report(result)],
-    )
+    parts = [part for result in results for part in _bolus_report(result)]
+    return _report(args, _bolus_json(results), parts)
+
+
+def _check_bolus_options(args: argparse.Namespace) -> None:
+    options = {
+        "--sample-interval-min": args.sample_interval_min,
+        "--windows-min": args.windows_min,
+        "--from-min": args.from_min,
+        "--to-min": args.to_min,
+        "--settle-min": args.settle_min,
+        "--evaporation-g-h": args.evaporation_g_h or None,
+    }
+    for option, value in options.items():
+        if value is not None:
+            what = "a bolus series has no times, so this cannot be applied to it"
+            raise UsageError(what, option, "Leave the option out, or leave out --bolus-ml.")
 
 
 def _method(args: argparse.Namespace) -> Method:

@@ -107,8 +107,9 @@ def trumpet_figure(result: Accuracy | Band, period: str = "T1") -> Figure:
     scale = (-_TRUMPET_LIMIT_PERCENT, _TRUMPET_LIMIT_PERCENT)
     limits = _axis(axes, np.concatenate(values), scale, _TRUMPET_STEP_PERCENT, 1.0)
     windows_min = [point.window_min for found in shown for point in found.trumpet]
-    axes.set_xlim(0, max([_TRUMPET_LIMIT_MIN, *windows_min]))
-    axes.set_xticks([0, *sorted(set(windows_min))])
+    end_min = max([_TRUMPET_LIMIT_MIN, *windows_min])
+    axes.set_xlim(0, end_min)
+    axes.set_xticks(_window_ticks(windows_min, end_min))
     axes.set_xlabel("observation window P (min)")
     axes.set_ylabel("error of the flow (% of the set rate)")
     _finish(axes, ["error axis extended beyond ±15 %"] if limits.extended else [])
@@ -301,7 +302,7 @@ def _trumpet_band(axes: Axes, band: Band, name: str, shown: Sequence[Period]) ->
         windows = [point.window_min for point in period.trumpet]
         for values in ("ep_max_percent", "ep_min_percent"):
             errors = [getattr(point, values) for point in period.trumpet]
-            axes.plot(windows, errors, color=_GREY, lw=0.6, alpha=0.6)
+            axes.plot(windows, errors, color=_GREY, lw=0.7, alpha=0.8)
     period_band = band.t1 if name == "T1" else band.t2
     if period_band is None:
         raise MicropumpError(f"there is no {name} to draw", band.records[0].name, "Draw T1.")
@@ -336,7 +337,8 @@ def _mean_error_band(axes: Axes, band: PeriodBand) -> Floats:
     if interval.lower is None or interval.upper is None:
         return np.array([interval.mean])
     label = f"its 90/90 band, {_signed(interval.lower)} to {_signed(interval.upper)}"
-    axes.axhspan(interval.lower, interval.upper, color=_BLACK, alpha=0.08, lw=0, label=label)
+    for limit, text in ((interval.upper, label), (interval.lower, None)):
+        axes.axhline(limit, color=_BLACK, ls="--", lw=0.9, label=text)
     return np.array([interval.lower, interval.upper])
 
 
@@ -373,6 +375,15 @@ def _coarser(factor: float) -> float:
 def _time_axis(axes: Axes, end_min: float) -> None:
     axes.set_xlim(0, end_min)
     axes.xaxis.set_major_locator(MultipleLocator(10 * _coarser(end_min / 120)))
+
+
+def _window_ticks(windows_min: Sequence[float], end_min: float) -> list[float]:
+    """Return zero and the windows, without those whose labels would touch the one before."""
+    ticks: list[float] = []
+    for tick in sorted({0.0, *windows_min}, reverse=True):
+        if not ticks or ticks[-1] - tick >= end_min / 30:
+            ticks.append(tick)
+    return ticks
 
 
 def _finish(axes: Axes, remarks: Sequence[str]) -> None:

@@ -70,7 +70,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--bolus-ml",
         type=float,
         metavar="ML",
-        help="the files are bolus series (columns n,mass_g) of boluses set to this volume",
+        help="the files are bolus series (columns n,mass_g) of boluses set to this volume; "
+        "the rate plays no part then",
     )
     _add_output_options(parser)
     _add_method_options(parser)
