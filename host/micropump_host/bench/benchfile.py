@@ -8,7 +8,6 @@ All that is wrong with a file is told at once.
 
 import dataclasses
 import difflib
-import math
 import tomllib
 import types
 import typing
@@ -72,7 +71,7 @@ class Plunger:
 
     static_friction_n: float = _within(0.0, 200.0, above=True)
     kinetic_friction_n: float = _within(0.0, 200.0)
-    stick_speed_um_s: float = _within(0.0, 1000.0)
+    stick_speed_um_s: float = _within(0.0, 1000.0, above=True)
     compliance_ml_per_bar: float = _within(0.001, 20.0)
 
 
@@ -264,7 +263,7 @@ def parse_bench(text: str, where: str) -> Bench:
     """
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
         raise BenchFileError(f"not valid TOML: {error}", where, "Mend the line it names") from error
     kind = _kind(tables, where)
     return _bench(kind, _completed(tables, _default_tables(kind)), where)
@@ -391,7 +390,8 @@ def _value(given: Any, wanted: Any, limits: Mapping[str, Any]) -> tuple[Any, str
 def _number_value(given: Any, *, whole: bool, limits: Mapping[str, Any]) -> tuple[Any, str]:
     if isinstance(given, bool) or not isinstance(given, int if whole else int | float):
         return given, f"must be a {'whole ' if whole else ''}number {_range_text(limits)}"
-    return given if whole else float(given), _out_of_range(given, limits)
+    wrong = _out_of_range(given, limits)
+    return given if whole or wrong else float(given), wrong
 
 
 def _list_value(given: Any, limits: Mapping[str, Any]) -> tuple[Any, str]:
@@ -404,7 +404,7 @@ def _list_value(given: Any, limits: Mapping[str, Any]) -> tuple[Any, str]:
 def _out_of_range(given: float, limits: Mapping[str, Any]) -> str:
     low, high = limits["low"], limits["high"]
     inside = low < given <= high if limits["above"] else low <= given <= high
-    return "" if math.isfinite(given) and inside else f"must be {_range_text(limits)}"
+    return "" if inside else f"must be {_range_text(limits)}"
 
 
 def _range_text(limits: Mapping[str, Any]) -> str:

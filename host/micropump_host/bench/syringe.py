@@ -40,7 +40,7 @@ class SyringeImperfections:
         drive_stiffness_n_per_mm: of everything between motor and plunger, N/mm; above zero.
         static_friction_n: force at which a standing plunger breaks loose, N.
         kinetic_friction_n: force that keeps it sliding, N; below the static friction.
-        stick_speed_um_s: speed below which it sticks, µm/s.
+        stick_speed_um_s: speed below which it sticks, µm/s; above zero.
         compliance_ul_per_pa: syringe barrel, stopper and line, µL/Pa; above zero.
 
     """
@@ -66,8 +66,8 @@ class SyringePlant(Plant):
         line_end: the line and what it ends in.
 
     Raises:
-        ValueError: if static friction is not above kinetic friction or the screw's periodic error
-            would make the pusher run backwards.
+        ValueError: if static friction is not above kinetic friction, the sticking speed is not
+            above zero, or the screw's periodic error would make the pusher run backwards.
 
     """
 
@@ -108,6 +108,8 @@ class SyringePlant(Plant):
         travel_mm = geometry.lead_mm / steps_per_screw_rev
         if not 0.0 <= imperfections.kinetic_friction_n < imperfections.static_friction_n:
             raise ValueError("static friction must be above kinetic friction")
+        if imperfections.stick_speed_um_s <= 0.0:
+            raise ValueError("a plunger at rest sticks: the sticking speed is above zero")
         if imperfections.periodic_error_um * 1e-3 * math.tau >= geometry.lead_mm:
             raise ValueError("the screw's periodic error would drive the pusher backwards")
 
