@@ -1,7 +1,7 @@
 """The event log: what happened, in order, each entry with its sequence number and uptime.
 
-For now a ring in memory that keeps the newest ``CAPACITY`` entries; the flash ring of the plan takes
-its place behind the same three calls. Appending allocates nothing.
+For now a ring in memory that keeps the newest ``CAPACITY`` entries; the flash ring of the plan
+takes its place behind the same three calls. Appending allocates nothing.
 """
 
 from array import array

@@ -33,8 +33,8 @@ class Motion:
     """Plans the steps of a program, a quantum at a time, and accounts for every one of them.
 
     The stepper is handed in: ``begin(start_ms)``, ``push(count, first_us, interval_us, part, whole,
-    credit)`` for the next quantum, and ``abort(now_ms)`` which stops at once, switches the motor off
-    and returns how many steps were made since ``begin`` (modulo 2**30). The edges of a pushed
+    credit)`` for the next quantum, and ``abort(now_ms)`` which stops at once, switches the motor
+    off and returns how many steps were made since ``begin`` (modulo 2**30). The edges of a pushed
     quantum are ``first_us`` after its start and then ``interval_us`` apart, or one more whenever
     ``part`` is greater than ``credit``; see ``edges_us``.
 
@@ -74,7 +74,8 @@ class Motion:
         self._quantum_parts = 0
         self._interval_us = 0
         self._interval_part = 0
-        self.program = None
+        # load() comes before anything that looks at it.
+        self.program: Program = None  # type: ignore[assignment]
 
     def load(self, program: Program) -> None:
         """Take ``program`` from its beginning; counts start at zero. Only while not running."""

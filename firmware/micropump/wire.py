@@ -1,9 +1,9 @@
 """The wire: every message declared once as data, and the board's codec for it.
 
 A frame is ``COBS(header body crc) 00``: header = version u8, message u8, session u32, sequence u16;
-the CRC is the CRC-32 of header and body (the one of IEEE 802.3, as in ``binascii``); all numbers are
-little-endian. The host has a codec of its own, from libraries, and each is tested on the other's
-frames. COBS is from Cheshire and Baker, "Consistent Overhead Byte Stuffing" (1999).
+the CRC is the CRC-32 of header and body (the one of IEEE 802.3, as in ``binascii``); all numbers
+are little-endian. The host has a codec of its own, from libraries, and each is tested on the
+other's frames. COBS is from Cheshire and Baker, "Consistent Overhead Byte Stuffing" (1999).
 """
 
 from binascii import crc32
@@ -182,7 +182,7 @@ def fields_of(message: int) -> tuple:
 
 
 def encode(message: int, session: int, sequence: int, values) -> bytes:
-    """A frame with its delimiter; ``values`` in the order of the fields; WireError if out of range."""
+    """A frame with its delimiter; ``values`` in the order of the fields; raises WireError."""
     data = bytearray()
     _put_integer(data, VERSION, 1)
     _put_integer(data, message, 1)
@@ -196,7 +196,7 @@ def encode(message: int, session: int, sequence: int, values) -> bytes:
     if len(data) > HEADER_BYTES + GREATEST_BODY_BYTES:
         raise WireError(TOO_LONG, NO_FIELD, len(data))
     _put_integer(data, crc32(data), 4)
-    return cobs_encode(data) + b"\x00"
+    return cobs_encode(bytes(data)) + b"\x00"
 
 
 def decode(stuffed: bytes) -> tuple[int, int, int, list]:
@@ -326,9 +326,9 @@ def _get_field(body: bytes, at: int, index: int, field: tuple) -> tuple:
         return records, at
     size = INTEGERS[kind][0]
     _need(body, at, size)
-    value = _get_number(body, at, kind)
-    _check(index, value, least, greatest)
-    return value, at + size
+    number = _get_number(body, at, kind)
+    _check(index, number, least, greatest)
+    return number, at + size
 
 
 def _check(index: int, value: int, least: int, greatest: int) -> None:

@@ -50,6 +50,11 @@ class VirtualPump:
         self.advance(now_ms)
         return self.take_output()
 
+    def item_id(self) -> str:
+        """The catalogue id of what the loaded program runs on, or ""."""
+        parts = self.controller.mechanism()
+        return parts.item_id if parts else ""
+
     def take_output(self) -> bytes:
         """What the pump has to say to the host since it was last asked."""
         said = bytes(self.link.outbox)

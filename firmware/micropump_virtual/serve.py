@@ -3,7 +3,7 @@
 Started by the bench as ``micropython serve.py FIRMWARE_DIR KIND DRIVE_ID TIME_X1000 START_MS``.
 Lines in: ``A until_ms`` advance, ``R now_ms hex`` bytes from the host, ``I interlock_open`` inputs.
 Lines out: ``Q`` a quantum, ``X ms`` an abort (in order with the quanta), ``D hex`` bytes for the
-host, and at last ``T due_ms ticks state``.
+host, and at last ``T due_ms ticks state item_id``.
 """
 
 import sys
@@ -32,7 +32,8 @@ def report(pump: VirtualPump) -> None:
     said = pump.take_output()
     if said:
         lines.append("D " + hexlify(said).decode())
-    lines.append("T %d %d %d\n" % (pump.due_ms, pump.ticks, pump.controller.state))
+    state = pump.controller.state
+    lines.append("T %d %d %d %s\n" % (pump.due_ms, pump.ticks, state, pump.item_id()))
     sys.stdout.write("\n".join(lines))
 
 

@@ -64,8 +64,9 @@ class VirtualStepper:
         return self._made
 
     def drain(self) -> list:
-        """The quanta with steps since the last call, as (start_ms, count, first_us, interval_us,
-        part, whole, credit).
+        """Take the quanta with steps since the last call.
+
+        Each is (start_ms, count, first_us, interval_us, part, whole, credit).
         """
         quanta = self._buffered()
         self.used = 0

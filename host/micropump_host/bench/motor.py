@@ -1,0 +1,76 @@
+"""The motor of the virtual bench: turns what the stepper was handed into microsteps of a plant."""
+
+from collections import deque
+from collections.abc import Iterable
+
+from micropump.motion import edges_us
+
+from micropump_host.bench.ground import Abort, Quantum, Record
+from micropump_host.bench.plant import Plant
+
+
+class Motor:
+    """Holds the quanta that are not yet made and makes them as time goes on.
+
+    Attributes:
+        steps: microsteps made so far.
+        zero_ms: the virtual time that is the plant's time zero.
+
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.zero_ms = 0
+        self._waiting: deque[Quantum] = deque()
+        # Of the first waiting quantum, edges already made.
+        self._made = 0
+
+    def take(self, records: Iterable[Record], plant: Plant | None) -> None:
+        """Take over records; an abort makes what is due by then and drops the rest."""
+        for record in records:
+            if isinstance(record, Abort):
+                self.turn(record.at_ms, plant)
+                self._waiting.clear()
+                self._made = 0
+            else:
+                self._waiting.append(record)
+
+    def turn(self, until_ms: int, plant: Plant | None) -> None:
+        """Make every microstep that is due up to and including ``until_ms``."""
+        waiting = self._waiting
+        while waiting and waiting[0].start_ms < until_ms:
+            quantum = waiting[0]
+            if self._made or quantum.start_ms + 100 > until_ms:
+                if not self._turn_part(quantum, until_ms, plant):
+                    return
+            elif plant is not None:
+                # Equally spaced to within the microsecond that the edges are rounded up by.
+                interval_us = quantum.interval_us + quantum.part / quantum.whole
+                plant.step_train(
+                    (quantum.start_ms - self.zero_ms) / 1e3 + quantum.first_us / 1e6,
+                    interval_us / 1e6,
+                    quantum.count,
+                )
+            self.steps += quantum.count - self._made
+            self._made = 0
+            waiting.popleft()
+
+    def _turn_part(self, quantum: Quantum, until_ms: int, plant: Plant | None) -> bool:
+        """Make the due edges of a quantum under way; True when it is done."""
+        edges = edges_us(
+            quantum.count,
+            quantum.first_us,
+            quantum.interval_us,
+            quantum.part,
+            quantum.whole,
+            quantum.credit,
+        )
+        for edge_us in edges[self._made :]:
+            at_us = quantum.start_ms * 1000 + edge_us
+            if at_us > until_ms * 1000:
+                return False
+            if plant is not None:
+                plant.step((at_us - self.zero_ms * 1000) / 1e6)
+            self._made += 1
+            self.steps += 1
+        return True
