@@ -23,7 +23,16 @@ NAMES = {number: name for number, name, _ in wire.MESSAGES}
 
 
 class FrameError(ValueError):
-    """A frame that is damaged or not as declared."""
+    """A frame that is damaged or not as declared.
+
+    Attributes:
+        field: name of the field that is to blame, or "".
+
+    """
+
+    def __init__(self, what: str, field: str = "") -> None:
+        super().__init__(what)
+        self.field = field
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,8 @@ class Frame:
 
 def encode(frame: Frame) -> bytes:
     """The bytes of a frame with its delimiter; FrameError where a value is outside its range."""
+    if frame.message not in NAMES:
+        raise FrameError(f"unknown message {frame.message}")
     data = _HEADER.pack(wire.VERSION, frame.message, frame.session, frame.sequence)
     for field in wire.fields_of(frame.message):
         data += _pack(field, frame.values[field[0]])
@@ -85,16 +96,19 @@ def decode(stuffed: bytes) -> Frame:
 def _pack(field: tuple[Any, ...], value: Any) -> bytes:
     name, kind, unit, least, greatest = field
     if kind == wire.TEXT:
-        coded = value.encode()
-        _check(name, unit, len(coded), least, greatest)
+        try:
+            coded = value.encode()
+        except UnicodeEncodeError as error:
+            raise FrameError(f"{name}: {error}", name) from None
+        _check(f"the length of {name}", name, "bytes", len(coded), (least, greatest))
         return bytes([len(coded)]) + bytes(coded)
     if kind == wire.EVENTS:
-        _check(name, unit, len(value), least, greatest)
+        _check(f"the length of {name}", name, "records", len(value), (least, greatest))
         try:
             return bytes([len(value)]) + b"".join(_EVENT.pack(*record) for record in value)
         except struct.error as error:
-            raise FrameError(f"{name}: {error}") from None
-    _check(name, unit, value, least, greatest)
+            raise FrameError(f"{name}: {error}", name) from None
+    _check(name, name, unit, value, (least, greatest))
     return _FORMATS[kind].pack(value)
 
 
@@ -102,7 +116,7 @@ def _unpack(field: tuple[Any, ...], content: bytes, at: int) -> tuple[Any, int]:
     name, kind, unit, least, greatest = field
     if kind in (wire.TEXT, wire.EVENTS):
         (size,) = _FORMATS["u8"].unpack_from(content, at)
-        _check(name, unit, size, least, greatest)
+        _check(f"the length of {name}", name, "", size, (least, greatest))
         at += 1
         if kind == wire.TEXT:
             (coded,) = struct.unpack_from(f"<{size}s", content, at)
@@ -112,10 +126,14 @@ def _unpack(field: tuple[Any, ...], content: bytes, at: int) -> tuple[Any, int]:
             raise FrameError(f"{name}: cut short")
         return list(_EVENT.iter_unpack(content[at:end])), end
     (value,) = _FORMATS[kind].unpack_from(content, at)
-    _check(name, unit, value, least, greatest)
+    _check(name, name, unit, value, (least, greatest))
     return value, at + _FORMATS[kind].size
 
 
-def _check(name: str, unit: str, value: int, least: int, greatest: int) -> None:
+def _check(what: str, field: str, unit: str, value: int, allowed: tuple[int, int]) -> None:
+    least, greatest = allowed
     if not least <= value <= greatest:
-        raise FrameError(f"{name} is {value} {unit}, allowed are {least} to {greatest}")
+        shown = f" {unit}" if unit else ""
+        raise FrameError(
+            f"{what} is {value:,}{shown}, allowed are {least:,} to {greatest:,}{shown}", field
+        )
