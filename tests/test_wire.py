@@ -1,0 +1,568 @@
+"""The wire: the board's codec and the host's, each against the other, and docs/wire.md.
+
+``python tests/test_wire.py`` writes the tables of docs/wire.md anew from the declared messages.
+"""
+
+import os
+import random
+import subprocess
+import sys
+from binascii import crc32
+from pathlib import Path
+
+import crcmod.predefined
+import pytest
+from cobs import cobs
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+REPO = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(REPO / "firmware"), str(REPO / "host")]
+
+from micropump import controller, journal, therapy, wire  # noqa: E402
+from micropump_host.client import codec  # noqa: E402
+from micropump_host.client.errors import refusal  # noqa: E402
+
+DOC = REPO / "docs" / "wire.md"
+MICROPYTHON = Path(sys.executable).with_name("micropython")
+ON_MICROPYTHON = Path(__file__).resolve().parent / "on_micropython" / "check_wire.py"
+
+NAMES = {number: name for number, name, _ in wire.MESSAGES}
+RECORD_RANGES = [wire.INTEGERS[part][1:] for part in wire.EVENT_FIELDS]
+
+
+# -- messages from their declaration --------------------------------------------------------------
+
+
+def integers(least: int, greatest: int) -> st.SearchStrategy[int]:
+    return st.one_of(st.just(least), st.just(greatest), st.integers(least, greatest))
+
+
+def texts(least_bytes: int, greatest_bytes: int) -> st.SearchStrategy[str]:
+    return st.one_of(
+        st.integers(least_bytes, greatest_bytes).map(lambda size: "x" * size),
+        st.text(st.characters(codec="utf-8"), max_size=greatest_bytes).filter(
+            lambda text: least_bytes <= len(text.encode()) <= greatest_bytes
+        ),
+    )
+
+
+def values_of(field: tuple) -> st.SearchStrategy:
+    _, kind, _, least, greatest = field
+    if kind == wire.TEXT:
+        return texts(least, greatest)
+    if kind == wire.EVENTS:
+        record = st.tuples(*(integers(*range_) for range_ in RECORD_RANGES))
+        return st.lists(record, min_size=least, max_size=greatest)
+    return integers(least, greatest)
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> codec.Frame:
+    message, _, fields = draw(st.sampled_from(wire.MESSAGES))
+    return codec.Frame(
+        message,
+        draw(integers(0, 0xFFFFFFFF)),
+        draw(integers(0, 0xFFFF)),
+        {field[0]: draw(values_of(field)) for field in fields},
+    )
+
+
+def board_encode(frame: codec.Frame) -> bytes:
+    return wire.encode(frame.message, frame.session, frame.sequence, list(frame.values.values()))
+
+
+def sealed(header_and_body: bytes) -> bytes:
+    """A frame without delimiter around any bytes, with a right checksum."""
+    return cobs.encode(header_and_body + crc32(header_and_body).to_bytes(4, "little"))
+
+
+def content_of(frame: codec.Frame) -> bytes:
+    """Header and body of a frame."""
+    return cobs.decode(board_encode(frame)[:-1])[: -wire.CRC_BYTES]
+
+
+def board_refuses(stuffed: bytes) -> wire.WireError:
+    with pytest.raises(wire.WireError) as refused:
+        wire.decode(stuffed)
+    return refused.value
+
+
+def both_refuse(stuffed: bytes) -> wire.WireError:
+    with pytest.raises(codec.FrameError):
+        codec.decode(stuffed)
+    return board_refuses(stuffed)
+
+
+# -- the declaration itself -----------------------------------------------------------------------
+
+
+def greatest_size(field: tuple) -> int:
+    _, kind, _, _, greatest = field
+    if kind == wire.TEXT:
+        return 1 + greatest
+    if kind == wire.EVENTS:
+        return 1 + greatest * wire.EVENT_BYTES
+    return wire.INTEGERS[kind][0]
+
+
+def test_numbers_and_names_are_unique() -> None:
+    assert len({row[0] for row in wire.MESSAGES}) == len(wire.MESSAGES)
+    assert len({row[1] for row in wire.MESSAGES}) == len(wire.MESSAGES)
+    for _, name, fields in wire.MESSAGES:
+        assert len({field[0] for field in fields}) == len(fields), name
+
+
+def test_answers_have_the_reply_bit_and_a_request() -> None:
+    requests = {number for number in NAMES if not number & wire.REPLY and number != wire.TELEMETRY}
+    for number, name in NAMES.items():
+        if number & wire.REPLY and number != wire.ERROR:
+            assert number & ~wire.REPLY in requests, name
+    answered = {number & ~wire.REPLY for number in NAMES if number & wire.REPLY}
+    # These change something and say only that it is done.
+    assert requests - answered == {
+        wire.PAUSE,
+        wire.RESUME,
+        wire.STOP,
+        wire.SET_RATE,
+        wire.ACKNOWLEDGE,
+        wire.SET_TELEMETRY,
+    }
+
+
+@pytest.mark.parametrize("row", wire.MESSAGES, ids=[row[1] for row in wire.MESSAGES])
+def test_every_message_fits_and_its_ranges_fit_their_types(row: tuple) -> None:
+    number, _, fields = row
+    assert 0 < number <= 0xFF
+    assert sum(greatest_size(field) for field in fields) <= wire.GREATEST_BODY_BYTES
+    assert len(fields) < wire.NO_FIELD
+    for name, kind, _, least, greatest in fields:
+        lowest, highest = (0, 0xFF) if kind in (wire.TEXT, wire.EVENTS) else wire.INTEGERS[kind][1:]
+        assert lowest <= least < greatest <= highest, name
+
+
+def test_the_longest_frame_is_one_block_of_cobs() -> None:
+    # One code byte carries 254: the overhead of every frame is that byte and the delimiter.
+    assert wire.HEADER_BYTES + wire.GREATEST_BODY_BYTES + wire.CRC_BYTES <= 254
+
+
+def test_a_record_is_as_long_as_declared() -> None:
+    assert sum(wire.INTEGERS[part][0] for part in wire.EVENT_FIELDS) == wire.EVENT_BYTES
+
+
+def numbered(module: object, numbers: range) -> dict[int, str]:
+    """A module's constants within ``numbers`` that are not messages: number -> name."""
+    return {
+        number: name
+        for name, number in vars(module).items()
+        if name.isupper() and type(number) is int and number in numbers
+        and name.lower() not in NAMES.values()
+    }  # fmt: skip
+
+
+THERAPY_ERRORS = {
+    number: name
+    for name, number in vars(therapy).items()
+    if name.endswith(("_RANGE", "_CONTENT", "_CAPACITY", "_OR_TIME", "KVO_ABOVE_RATE"))
+}
+CONTROLLER_ERRORS = numbered(controller, range(32, 64))
+WIRE_ERRORS = numbered(wire, range(64, 128))
+ERRORS = THERAPY_ERRORS | CONTROLLER_ERRORS | WIRE_ERRORS
+
+
+def test_error_numbers_are_in_the_range_of_who_gives_them() -> None:
+    assert len(ERRORS) == len(THERAPY_ERRORS) + len(CONTROLLER_ERRORS) + len(WIRE_ERRORS)
+    assert set(THERAPY_ERRORS) == set(range(1, 9))
+    assert set(CONTROLLER_ERRORS) == set(range(32, 36))
+    assert set(WIRE_ERRORS) == set(range(64, 77))
+
+
+@pytest.mark.parametrize("code", ERRORS, ids=ERRORS.values())
+def test_the_host_has_words_for_every_error(code: int) -> None:
+    error = refusal(wire.START, code, wire.NO_FIELD, 0, 0, 0)
+    assert error.code == code
+    assert "error" not in error.what
+
+
+# -- the two codecs -------------------------------------------------------------------------------
+
+
+@given(frames())
+def test_both_codecs_make_and_read_the_same_bytes(frame: codec.Frame) -> None:
+    data = codec.encode(frame)
+    assert data == board_encode(frame)
+    assert data.count(0) == 1
+    assert data.endswith(b"\x00")
+    assert codec.decode(data[:-1]) == frame
+    assert wire.decode(data[:-1]) == (
+        frame.message,
+        frame.session,
+        frame.sequence,
+        list(frame.values.values()),
+    )
+
+
+def extreme(message: int, end: int) -> codec.Frame:
+    """A message with each field at its least (3) or greatest (4)."""
+    values: dict = {}
+    for field in wire.fields_of(message):
+        name, kind, size = field[0], field[1], field[end]
+        if kind == wire.TEXT:
+            values[name] = "é" * (size // 2) + "x" * (size % 2)
+        elif kind == wire.EVENTS:
+            values[name] = [tuple(range_[end - 3] for range_ in RECORD_RANGES)] * size
+        else:
+            values[name] = size
+    return codec.Frame(message, 0xFFFFFFFF * (end - 3), 0xFFFF * (end - 3), values)
+
+
+@pytest.mark.parametrize("end", [3, 4], ids=["least", "greatest"])
+@pytest.mark.parametrize("message", NAMES, ids=NAMES.values())
+def test_the_ends_of_every_range_travel(message: int, end: int) -> None:
+    frame = extreme(message, end)
+    data = codec.encode(frame)
+    assert data == board_encode(frame)
+    assert codec.decode(data[:-1]) == frame
+
+
+OUTSIDE = [
+    (message, index, end)
+    for message in NAMES
+    for index, field in enumerate(wire.fields_of(message))
+    for end in (3, 4)
+    # The type itself keeps the rest.
+    if (field[1] in (wire.TEXT, wire.EVENTS) and (end == 4 or field[3]))
+    or (field[1] in wire.INTEGERS and field[end] != wire.INTEGERS[field[1]][end - 2])
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("message", "index", "end"),
+    OUTSIDE,
+    ids=[f"{NAMES[m]}-{wire.fields_of(m)[i][0]}-{'least' if e == 3 else 'greatest'}"
+         for m, i, e in OUTSIDE],
+)  # fmt: skip
+def test_one_beyond_a_range_is_refused_by_both_ways_in_both_codecs(
+    message: int, index: int, end: int
+) -> None:
+    frame = extreme(message, end)
+    name, kind, _, least, greatest = wire.fields_of(message)[index]
+    beyond = (least - 1, greatest + 1)[end - 3]
+    good = frame.values[name]
+    if kind == wire.TEXT:
+        bad = "x" * beyond
+    elif kind == wire.EVENTS:
+        bad = [(0,) * len(RECORD_RANGES)] * beyond
+    else:
+        bad = beyond
+    frame.values[name] = bad
+    with pytest.raises(codec.FrameError, match=name):
+        codec.encode(frame)
+    with pytest.raises(wire.WireError) as refused:
+        board_encode(frame)
+    expected = (wire.OUT_OF_RANGE, index, beyond, least, greatest)
+    assert refused.value.args == expected
+
+    # The same on the way in: the bytes of that field put into a frame by hand.
+    frame.values[name] = good
+    before = sum(
+        greatest_size(field) if end == 4 else least_size(field)
+        for field in wire.fields_of(message)[:index]
+    )
+    content = bytearray(content_of(frame))
+    at = wire.HEADER_BYTES + before
+    size = 1 if kind in (wire.TEXT, wire.EVENTS) else wire.INTEGERS[kind][0]
+    content[at : at + size] = beyond.to_bytes(size, "little")
+    assert both_refuse(sealed(bytes(content))).args == expected
+
+
+def least_size(field: tuple) -> int:
+    _, kind, _, least, _ = field
+    return 1 + least if kind == wire.TEXT else 1 if kind == wire.EVENTS else greatest_size(field)
+
+
+@pytest.mark.parametrize("part", range(len(RECORD_RANGES)))
+@pytest.mark.parametrize("end", [0, 1], ids=["least", "greatest"])
+def test_a_record_out_of_range_is_refused_by_both(part: int, end: int) -> None:
+    record = [0] * len(RECORD_RANGES)
+    record[part] = RECORD_RANGES[part][end] + (-1, 1)[end]
+    values = {"first_kept": 0, "next_event": 0, "records": [tuple(record)]}
+    frame = codec.Frame(wire.REPLY | wire.LOG, 1, 1, values)
+    with pytest.raises(codec.FrameError, match="records"):
+        codec.encode(frame)
+    with pytest.raises(wire.WireError) as refused:
+        board_encode(frame)
+    assert refused.value.code == wire.OUT_OF_RANGE
+    assert refused.value.field == 2
+
+
+@given(frames(), st.data())
+def test_a_body_of_the_wrong_length_is_refused_by_both(
+    frame: codec.Frame, data: st.DataObject
+) -> None:
+    content = content_of(frame)
+    body_bytes = len(content) - wire.HEADER_BYTES
+    cut = data.draw(st.integers(-3, body_bytes).filter(bool))
+    changed = content[:-cut] if cut > 0 else content + bytes(-cut)
+    assert both_refuse(sealed(changed)).code == wire.BAD_LENGTH
+
+
+@given(st.integers(0, 0xFF).filter(lambda number: number not in NAMES), st.binary(max_size=20))
+def test_an_unknown_message_is_refused_by_both(number: int, body: bytes) -> None:
+    error = both_refuse(sealed(bytes([wire.VERSION, number]) + bytes(6) + body))
+    assert (error.code, error.value) == (wire.UNKNOWN_MESSAGE, number)
+    with pytest.raises(codec.FrameError):
+        codec.encode(codec.Frame(number, 1, 1, {}))
+
+
+@given(frames(), st.integers(0, 0xFF).filter(lambda version: version != wire.VERSION))
+def test_another_version_is_refused_by_both(frame: codec.Frame, version: int) -> None:
+    error = both_refuse(sealed(bytes([version]) + content_of(frame)[1:]))
+    assert error.args == (
+        wire.OTHER_VERSION, wire.NO_FIELD, version, wire.VERSION, wire.VERSION
+    )  # fmt: skip
+
+
+@given(st.binary(max_size=wire.HEADER_BYTES - 1))
+def test_less_than_a_header_is_refused_by_both(content: bytes) -> None:
+    assert both_refuse(sealed(content)).code == wire.TOO_SHORT
+
+
+def test_text_that_is_not_utf_8_is_refused_by_both() -> None:
+    content = bytearray(content_of(extreme(wire.PROGRAM, 4)))
+    content[wire.HEADER_BYTES + 2] = 0xFF
+    error = both_refuse(sealed(bytes(content)))
+    assert (error.code, error.field) == (wire.OUT_OF_RANGE, 1)
+
+
+def test_text_that_cannot_be_utf_8_is_refused_on_its_way_out() -> None:
+    values = extreme(wire.PROGRAM, 4).values | {"order_id": "\udc80"}
+    with pytest.raises(codec.FrameError, match="order_id"):
+        codec.encode(codec.Frame(wire.PROGRAM, 1, 1, values))
+
+
+# -- byte stuffing and checksum -------------------------------------------------------------------
+
+# Around the block of 254 bytes that a code byte can span.
+BLOCKS = [b"x" * size for size in (0, 1, 253, 254, 255, 256, 400)] + [
+    b"\x00" * 400, b"x" * 253 + b"\x00", b"x" * 254 + b"\x00", b"x" * 254 + b"\x00\x00y",
+]  # fmt: skip
+
+
+def with_examples(*given_examples: bytes):
+    def decorate(function):
+        for data in given_examples:
+            function = example(data)(function)
+        return function
+
+    return decorate
+
+
+any_bytes = st.one_of(
+    st.binary(max_size=400),
+    # Long runs without zeros, and few zeros.
+    st.lists(st.integers(0, 300), max_size=4).map(
+        lambda runs: b"\x00".join(b"\x07" * run for run in runs)[:400]
+    ),
+)
+
+
+@given(any_bytes)
+@with_examples(*BLOCKS)
+def test_byte_stuffing_is_that_of_the_library(data: bytes) -> None:
+    stuffed = wire.cobs_encode(data)
+    assert stuffed == cobs.encode(data)
+    assert 0 not in stuffed
+    assert len(stuffed) <= len(data) + 1 + len(data) // 254
+    assert wire.cobs_decode(stuffed) == data
+    assert cobs.decode(stuffed) == data
+
+
+def library_decode(stuffed: bytes) -> bytes | None:
+    try:
+        return cobs.decode(stuffed)
+    except cobs.DecodeError:
+        return None
+
+
+def own_decode(stuffed: bytes) -> bytes | None:
+    try:
+        return wire.cobs_decode(stuffed)
+    except wire.WireError:
+        return None
+
+
+@given(st.one_of(st.binary(max_size=400), st.binary(max_size=400).map(cobs.encode)), st.data())
+def test_both_refuse_the_same_broken_stuffing(stuffed: bytes, data: st.DataObject) -> None:
+    broken = bytearray(stuffed)
+    if broken:
+        broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 0xFF))
+    for piece in (stuffed, bytes(broken), stuffed[:-1], stuffed + b"\x00", b"\x00" + stuffed):
+        assert own_decode(piece) == library_decode(piece)
+
+
+@pytest.mark.parametrize("broken", [b"\x00", b"\x02", b"\x03x", b"\x02\x00", b"\x01\x00\x01"])
+def test_broken_stuffing_is_refused(broken: bytes) -> None:
+    with pytest.raises(wire.WireError) as refused:
+        wire.cobs_decode(broken)
+    assert refused.value.code == wire.BAD_COBS
+    assert library_decode(broken) is None
+
+
+# The check values that the catalogues of CRCs list for this polynomial.
+@pytest.mark.parametrize(("data", "check"), [(b"123456789", 0xCBF43926), (b"", 0)])
+def test_the_checksum_is_the_crc_32_of_ieee_802_3(data: bytes, check: int) -> None:
+    assert crc32(data) == check
+    assert crcmod.predefined.mkPredefinedCrcFun("crc-32")(data) == check
+
+
+def test_a_frame_byte_for_byte() -> None:
+    content = bytes([1, 0x04]) + bytes.fromhex("44332211") + bytes.fromhex("0201") + bytes(4)
+    data = wire.encode(wire.START, 0x11223344, 0x0102, [0])
+    assert data == cobs.encode(content + crc32(content).to_bytes(4, "little")) + b"\x00"
+
+
+@given(frames(), st.data())
+def test_a_flipped_bit_is_refused_by_both(frame: codec.Frame, data: st.DataObject) -> None:
+    stuffed = bytearray(board_encode(frame)[:-1])
+    bit = data.draw(st.integers(0, 8 * len(stuffed) - 1))
+    stuffed[bit // 8] ^= 1 << bit % 8
+    both_refuse(bytes(stuffed))
+
+
+@pytest.mark.parametrize("message", [wire.PAUSE, wire.START, wire.PROGRAM], ids=NAMES.get)
+def test_every_flipped_bit_of_a_command_is_refused_by_both(message: int) -> None:
+    good = board_encode(extreme(message, 3))[:-1]
+    for bit in range(8 * len(good)):
+        stuffed = bytearray(good)
+        stuffed[bit // 8] ^= 1 << bit % 8
+        assert both_refuse(bytes(stuffed)).code in (wire.BAD_CRC, wire.BAD_COBS, wire.TOO_SHORT)
+
+
+@given(st.binary(max_size=300))
+def test_noise_is_refused_by_both(noise: bytes) -> None:
+    both_refuse(noise)
+
+
+# -- the interpreter of the board -----------------------------------------------------------------
+
+
+def corpus() -> list[bytes]:
+    """Good frames of every message, and ones that each error refuses."""
+    dice = random.Random(20601)
+    good = []
+    for message in NAMES:
+        good += [extreme(message, 3), extreme(message, 4)]
+        for _ in range(10):
+            values = {field[0]: rolled(dice, field) for field in wire.fields_of(message)}
+            good.append(codec.Frame(message, dice.getrandbits(32), dice.getrandbits(16), values))
+    found = [codec.encode(frame)[:-1] for frame in good]
+    for frame in good[::3]:
+        content = bytearray(content_of(frame))
+        whole = codec.encode(frame)[:-1]
+        damaged = bytearray(whole)
+        damaged[dice.randrange(len(damaged))] ^= 1 << dice.randrange(8)
+        altered = bytearray(content)
+        altered[dice.randrange(len(altered))] ^= 1 << dice.randrange(8)
+        found += [bytes(damaged), whole[:-2], whole + b"x" * 240]
+        found += [sealed(piece) for piece in (content[:-1], content + b"\x00", content[:5])]
+        # A flipped bit may make text that is UTF-8 only to MicroPython, which looks less closely.
+        if not any(field[1] == wire.TEXT for field in wire.fields_of(frame.message)):
+            found.append(sealed(altered))
+    return found
+
+
+def rolled(dice: random.Random, field: tuple):
+    _, kind, _, least, greatest = field
+    if kind == wire.TEXT:
+        text = "".join(dice.choice("aZ0-é€𝄞") for _ in range(greatest // 4))
+        return text or "x" * least
+    if kind == wire.EVENTS:
+        count = dice.randint(least, greatest)
+        return [tuple(dice.randint(*range_) for range_ in RECORD_RANGES) for _ in range(count)]
+    return dice.randint(least, greatest)
+
+
+def test_the_board_s_interpreter_codes_the_same(tmp_path: Path) -> None:
+    if not MICROPYTHON.exists():
+        pytest.skip("the MicroPython unix port is not installed (extra: bench)")
+    found = corpus()
+    path = tmp_path / "corpus.hex"
+    path.write_text("".join(f"{frame.hex()}\n" for frame in found), encoding="ascii")
+    said = []
+    for interpreter in (MICROPYTHON, sys.executable):
+        firmware = str(REPO / "firmware")
+        done = subprocess.run(
+            [interpreter, ON_MICROPYTHON, path],
+            capture_output=True, text=True, timeout=60, check=True,
+            env=os.environ | {"MICROPYPATH": firmware, "PYTHONPATH": firmware},
+        )  # fmt: skip
+        said.append(done.stdout.splitlines())
+    there, here = said
+    assert len(there) == len(found)
+    assert there == here
+    good = 12 * len(NAMES)
+    assert there[:good] == [f"frame {frame.hex()}" for frame in found[:good]]
+    codes = {line.split()[1] for line in there[good:] if line.startswith("error")}
+    assert {str(code) for code in range(wire.BAD_COBS, wire.OUT_OF_RANGE + 1)} <= codes
+
+
+# -- the document ---------------------------------------------------------------------------------
+
+
+def render_table(columns: tuple, table: list[tuple]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines += ["| " + " | ".join(str(value) for value in row) + " |" for row in table]
+    return "\n".join(lines)
+
+
+def render_messages() -> str:
+    table: list[tuple] = []
+    for number, name, fields in wire.MESSAGES:
+        head = (f"`0x{number:02X}`", f"`{name}`")
+        if not fields:
+            table.append((*head, "", "", "", "", "", ""))
+        for index, (field, kind, unit, least, greatest) in enumerate(fields):
+            unit_shown = {wire.TEXT: "bytes", wire.EVENTS: "records"}.get(kind, unit)
+            table.append(
+                (*head, index, f"`{field}`", kind, unit_shown, f"{least:,}", f"{greatest:,}")
+            )
+            head = ("", "")
+    return render_table(
+        ("number", "message", "field", "name", "type", "unit", "least", "greatest"), table
+    )
+
+
+def render_errors() -> str:
+    table = []
+    for code in sorted(ERRORS):
+        error = refusal(wire.START, code, wire.NO_FIELD, 0, 0, 0)
+        table.append((code, f"`{ERRORS[code]}`", error.what))
+    return render_table(("code", "name", "what was wrong"), table)
+
+
+def render_events() -> str:
+    return render_table(
+        ("code", "event", "a", "b"), [(f"{row[0]}", *row[1:]) for row in journal.EVENTS]
+    )
+
+
+def with_blocks(text: str) -> str:
+    """The text with each block between its two markers replaced by the rendered one."""
+    blocks = {"messages": render_messages(), "errors": render_errors(), "events": render_events()}
+    for name, block in blocks.items():
+        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+        assert text.count(begin) == text.count(end) == 1, name
+        head, rest = text.split(begin)
+        _, tail = rest.split(end)
+        text = f"{head}{begin}\n{block}\n{end}{tail}"
+    return text
+
+
+def test_the_document_shows_the_declaration() -> None:
+    text = DOC.read_text(encoding="utf-8")
+    assert text == with_blocks(text), "run: python tests/test_wire.py"
+
+
+if __name__ == "__main__":
+    DOC.write_text(with_blocks(DOC.read_text(encoding="utf-8")), encoding="utf-8")
