@@ -15,9 +15,8 @@ from typing import IO
 import micropump
 import micropump_virtual
 from micropump.link import Identity
-from micropump_virtual.pump import VirtualPump
-
 from micropump_host.errors import MicropumpError
+from micropump_virtual.pump import VirtualPump
 
 GROUNDS = ("cpython", "micropython")
 

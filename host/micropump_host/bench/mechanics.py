@@ -2,7 +2,6 @@
 
 from micropump import catalogue
 from micropump.mechanism import KIND_SYRINGE, Mechanism
-
 from micropump_host.bench.plant import PeristalticGeometry, SyringeGeometry
 
 

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Iterable
 
 from micropump.motion import edges_us
-
 from micropump_host.bench.ground import Abort, Quantum, Record
 from micropump_host.bench.plant import Plant
 

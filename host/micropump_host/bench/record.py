@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TextIO
 
 from micropump.mechanism import Mechanism
-
 from micropump_host.bench.world import Sample
 
 HEADER = "t_s,mass_g,pressure_pa,steps"

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from micropump.controller import ALARM, INFUSING, KEEPING_OPEN, PAUSED, PROGRAMMED
 from micropump.mechanism import Mechanism, build
-
 from micropump_host.bench.benchfile import Bench
 from micropump_host.bench.build import apply_event, build_balance, build_plant
 from micropump_host.bench.ground import Ground

@@ -9,9 +9,10 @@ from micropump_host.client.errors import (
     PumpRestartedError,
     PumpTimeoutError,
 )
-from micropump_host.client.pump import Accepted, Event, Info, Pump, Status
+from micropump_host.client.pump import KIND_NAMES, Accepted, Event, Info, Pump, Status
 
 __all__ = [
+    "KIND_NAMES",
     "Accepted",
     "Event",
     "Info",

@@ -10,6 +10,7 @@ from typing import Any
 
 import crcmod.predefined
 from cobs import cobs
+
 from micropump import wire
 
 _HEADER = struct.Struct("<BBIH")

@@ -1,7 +1,6 @@
 """What can go wrong on the way to a pump and back."""
 
 from micropump import controller, therapy, wire
-
 from micropump_host.errors import MicropumpError
 
 

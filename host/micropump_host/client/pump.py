@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from micropump import alarms, journal, therapy, wire
 from micropump.controller import STATE_NAMES
-
+from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
 from micropump_host.client import codec
 from micropump_host.client.errors import (
     NotAPumpError,
@@ -22,6 +22,7 @@ from micropump_host.client.errors import (
 )
 from micropump_host.client.port import Line, Port
 
+KIND_NAMES = {KIND_SYRINGE: "syringe", KIND_PERISTALTIC: "peristaltic"}
 ANSWER_TIMEOUT_S = 1.0
 TRIES = 3
 
@@ -331,9 +332,8 @@ class Pump:
 
 
 def _info(values: dict[str, Any]) -> Info:
-    kinds = {1: "syringe", 2: "peristaltic"}
     known = {name: values[name] for name in values if name in Info.__dataclass_fields__}
-    known["kind"] = kinds[values["kind"]]
+    known["kind"] = KIND_NAMES[values["kind"]]
     known["state"] = STATE_NAMES[values["state"]]
     return Info(**known, time_factor=values["time_x1000"] / 1000)
 

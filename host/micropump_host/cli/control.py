@@ -1,0 +1,156 @@
+"""The commands that ask a pump one thing: status, info, log, pause, resume, stop, rate."""
+
+import argparse
+from dataclasses import asdict
+
+from rich.table import Table
+
+from micropump_host.cli.common import (
+    add_port,
+    alarm_texts,
+    connect,
+    console,
+    duration,
+    ml,
+    print_json,
+    rate,
+)
+from micropump_host.client import Event, Pump, Status
+from micropump_host.errors import EXIT_DONE, UsageError
+
+Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+_COMMANDS = {
+    "pause": ("stop the motor at once and keep the therapy", Pump.pause),
+    "resume": ("go on after a pause", Pump.resume),
+    "stop": ("stop the motor at once and end the therapy", Pump.stop),
+    "acknowledge": ("take note of the pump's alarms", Pump.acknowledge),
+}
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add all of them."""
+    status = subparsers.add_parser("status", help="what the pump is doing")
+    add_port(status)
+    status.set_defaults(handler=run_status)
+    info = subparsers.add_parser("info", help="what the pump is: firmware, board, mechanism")
+    add_port(info)
+    info.set_defaults(handler=run_info)
+    log = subparsers.add_parser("log", help="the pump's log of events")
+    add_port(log)
+    log.add_argument("--first", type=int, default=0, metavar="N", help="begin with entry N")
+    log.set_defaults(handler=run_log)
+    for name, (text, method) in _COMMANDS.items():
+        parser = subparsers.add_parser(name, help=text)
+        add_port(parser)
+        parser.set_defaults(handler=run_command, method=method)
+    change = subparsers.add_parser(
+        "rate",
+        help="change the rate of the running infusion",
+        description="Change the rate of the running infusion, without a gap in the step train.",
+    )
+    change.add_argument("rate", metavar="RATE", help='the new rate with its unit: "7.5 mL/h"')
+    add_port(change)
+    change.set_defaults(handler=run_rate)
+
+
+def run_status(args: argparse.Namespace) -> int:
+    """``micropump status``."""
+    with connect(args) as pump:
+        status = pump.status()
+    if args.json:
+        print_json(asdict(status))
+    else:
+        console.print(status_table(status))
+    return EXIT_DONE
+
+
+def run_info(args: argparse.Namespace) -> int:
+    """``micropump info``."""
+    with connect(args) as pump:
+        info = pump.info
+    if args.json:
+        print_json(asdict(info))
+        return EXIT_DONE
+    table = Table(show_header=False, title=f"Pump at {args.port}")
+    table.add_row("firmware", info.firmware)
+    table.add_row("runs on", f"{info.ground}, board {info.board}")
+    table.add_row("mechanism", f"{info.kind} on drive {info.drive_id}")
+    speeds = {0.0: "as fast as it goes (simulated)", 1.0: "real"}
+    table.add_row("time", speeds.get(info.time_factor, f"{info.time_factor:g} × (simulated)"))
+    table.add_row("state", info.state)
+    table.add_row("log", f"entries {info.first_event} to {info.next_event - 1}")
+    console.print(table)
+    return EXIT_DONE
+
+
+def run_log(args: argparse.Namespace) -> int:
+    """``micropump log``."""
+    if args.first < 0:
+        raise UsageError(f"there is no entry {args.first}", "--first", "Entries count from 0.")
+    with connect(args) as pump:
+        events = list(pump.events(args.first))
+        lost = max(0, pump.info.first_event - args.first)
+    if args.json:
+        print_json({"overwritten": lost, "events": [asdict(event) for event in events]})
+    else:
+        console.print(events_table(events))
+        if lost:
+            console.print(f"{lost} older entries have been overwritten.")
+    return EXIT_DONE
+
+
+def run_command(args: argparse.Namespace) -> int:
+    """``micropump pause|resume|stop|acknowledge``."""
+    with connect(args) as pump:
+        args.method(pump)
+        status = pump.status()
+    if args.json:
+        print_json(asdict(status))
+    else:
+        console.print(status_table(status))
+    return EXIT_DONE
+
+
+def run_rate(args: argparse.Namespace) -> int:
+    """``micropump rate``."""
+    # pint, which reads the unit, takes a while to load.
+    from micropump_host.orders import parse_rate_ul_h  # noqa: PLC0415
+
+    rate_ul_h = parse_rate_ul_h(args.rate)
+    with connect(args) as pump:
+        pump.set_rate(rate_ul_h)
+        status = pump.status()
+    if args.json:
+        print_json(asdict(status))
+    else:
+        console.print(status_table(status))
+    return EXIT_DONE
+
+
+def status_table(status: Status) -> Table:
+    """The status for a person."""
+    table = Table(show_header=False, title="Pump")
+    table.add_row("state", status.state)
+    for text in alarm_texts(status):
+        table.add_row("[red]alarm[/red]", text)
+    if status.item_id:
+        table.add_row("mechanism", status.item_id)
+        table.add_row("rate", rate(status.rate_ul_h))
+        table.add_row("infused", f"{ml(status.infused_ul)} of {ml(status.vtbi_ul)}")
+        table.add_row("KVO volume", ml(status.kvo_ul))
+        table.add_row("time remaining", duration(status.remaining_s))
+    table.add_row("up for", duration(status.uptime_s))
+    return table
+
+
+def events_table(events: list[Event]) -> Table:
+    """The log for a person."""
+    table = Table(title="Log")
+    table.add_column("no.", justify="right")
+    table.add_column("uptime", justify="right")
+    table.add_column("event")
+    table.add_column("detail")
+    for event in events:
+        table.add_row(str(event.number), f"{event.uptime_s:.3f} s", event.name, event.text)
+    return table
