@@ -6,7 +6,6 @@ from fractions import Fraction
 
 from micropump import mechanism, therapy, units, wire
 from micropump.mechanism import Mechanism
-
 from micropump_host.orders import items
 from micropump_host.orders.order import Order, OrderError, Problem
 from micropump_host.orders.quantity import duration_text, rate_text, volume_text

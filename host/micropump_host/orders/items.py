@@ -25,8 +25,11 @@ def drive_ids(kind: int) -> tuple[str, ...]:
 
 
 def item_name(kind: int, item_id: str) -> str:
-    """Maker and model, as "BD Plastipak 50 mL"; the id itself where it is not in the catalogue."""
-    return next((f"{row[1]} {row[2]}" for row in _ITEMS[kind] if row[0] == item_id), item_id)
+    """Maker and model, and the tube of a head; the id itself where it is not in the catalogue."""
+    for row in _ITEMS[kind]:
+        if row[0] == item_id:
+            return f"{row[1]} {row[2]}" + (f" ({row[3]})" if kind == KIND_PERISTALTIC else "")
+    return item_id
 
 
 def capacity_ul(item_id: str) -> int:

@@ -23,6 +23,16 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,
 _UNIT = re.compile(r"[A-Za-zµμ]+(?:\^3|³)?(?:(?: */ *| per )[A-Za-zµμ]+)?")
 _CLOCK_TIME = re.compile(r"([0-9]{1,3}):([0-5][0-9])")
 
+# What an order may be written in. pint also knows the hectohour (hh), the megalitre (ML) and the
+# megasecond (Ms), and a slip of the finger shall not be a rate of its own.
+_UNIT_NAMES = frozenset(
+    (
+        *("liter", "deciliter", "centiliter", "milliliter", "microliter", "nanoliter"),
+        *("cubic_centimeter", "centimeter", "millimeter"),
+        *("day", "hour", "minute", "second"),
+    )
+)
+
 _RATE = ("µL/h", "a rate", '"5 mL/h"')
 _VOLUME = ("µL", "a volume", '"10 mL"')
 _DURATION = ("s", "a time", '"2 h" or "02:00"')
@@ -113,6 +123,11 @@ def _converted(text: str, wanted: tuple[str, str, str]) -> Fraction:
     quantity = _registry().Quantity(Fraction(number_text), _unit(text, unit_text, wanted))
     if not quantity.is_compatible_with(unit):
         raise _wrong_dimension(text, quantity, wanted)
+    for name, _ in quantity.unit_items():
+        if name not in _UNIT_NAMES:
+            raise QuantityError(
+                f'"{text}" is in {name}s, which orders do not use', f"Write {_like(wanted)}"
+            )
     return Fraction(quantity.to(unit).magnitude)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from micropump import therapy, wire
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
-
 from micropump_host.orders import items
 from micropump_host.orders.order import Order, OrderError, Problem
 from micropump_host.orders.quantity import (
@@ -177,20 +176,22 @@ class _Reading:
     def _given(self, section: str, key: str) -> bool:
         return key in self.sections[section]
 
+    def _is_text(self, section: str, key: str) -> bool:
+        return isinstance(self.sections[section].get(key), str)
+
     def _text(self, section: str, key: str, example: str) -> str:
         """Return the text of a key; empty where it is missing or no text."""
         value = self.sections[section].get(key, "")
         if isinstance(value, str):
             return value
-        what = f"{value!r} is {_TYPE_NAMES.get(type(value), 'no text')}, not a text in quotes"
+        what = f"{value} is {_TYPE_NAMES.get(type(value), 'a date or time')}, not a text in quotes"
         self._add(f"[{section}] {key}", what, f"Write {key} = {example}")
         return ""
 
     def _quantity(self, section: str, key: str, parse: Callable[[str], int], example: str) -> int:
         """Return what a key counts; 0 where it is missing or wrong."""
-        known = len(self.problems)
         text = self._text(section, key, example)
-        if not self._given(section, key) or len(self.problems) > known:
+        if not self._is_text(section, key):
             return 0
         try:
             return parse(text)
@@ -212,7 +213,7 @@ class _Reading:
         remedy = f'Write up to {longest} small letters, digits and hyphens, like id = "my-order"'
         if not self._given("order", "id"):
             self._add("[order] id", "this is missing", remedy)
-        elif isinstance(self.sections["order"]["id"], str) and not (
+        elif self._is_text("order", "id") and not (
             _KEBAB_CASE.fullmatch(order_id) and len(order_id) <= longest
         ):
             self._add("[order] id", f'"{order_id}" cannot name an order', remedy)
@@ -223,7 +224,7 @@ class _Reading:
             self._add("[therapy] program", "this is missing", 'Write program = "continuous"')
             return
         program = self._text("therapy", "program", '"continuous"')
-        if program and program not in _PROGRAMS:
+        if self._is_text("therapy", "program") and program not in _PROGRAMS:
             self._add(
                 "[therapy] program",
                 f'there is no program "{program}"',
@@ -245,10 +246,12 @@ class _Reading:
 
     def _kvo_ul_h(self) -> int:
         words = {"rule": therapy.KVO_BY_RULE, "off": therapy.KVO_OFF}
-        value = self.sections["therapy"].get("kvo", "rule")
-        if isinstance(value, str) and value in words:
+        if not self._given("therapy", "kvo"):
+            return words["rule"]
+        value = self._text("therapy", "kvo", '"rule", "off" or "1 mL/h"')
+        if value in words:
             return words[value]
-        if isinstance(value, str) and value.isalpha():
+        if value.isalpha():
             self._add(
                 "[therapy] kvo", f'"{value}" is no KVO', 'Write "rule", "off", or a rate "1 mL/h"'
             )
@@ -267,7 +270,7 @@ class _Reading:
         key = given[0] if given else "syringe"
         kind = KIND_SYRINGE if key == "syringe" else KIND_PERISTALTIC
         item_id = self._text("container", key, '"bd-plastipak-50"')
-        if item_id and len(given) == 1 and item_id not in items.item_ids(kind):
+        if self._is_text("container", key) and item_id not in items.item_ids(kind):
             self._unknown_item(key, kind, item_id)
         return kind, item_id
 
@@ -288,8 +291,7 @@ class _Reading:
 
     def _drive_id(self, kind: int) -> str:
         drive_id = self._text("pump", "drive", f'"{items.DEFAULT_DRIVES[kind]}"')
-        is_text = isinstance(self.sections["pump"].get("drive"), str)
-        if is_text and drive_id not in items.drive_ids(kind):
+        if self._is_text("pump", "drive") and drive_id not in items.drive_ids(kind):
             self._add("[pump] drive", *items.unknown_drive(kind, drive_id))
         return drive_id
 
