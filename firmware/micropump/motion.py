@@ -17,7 +17,7 @@ rounded up from the exact time, each for itself. Ten times either term is below 
 """
 
 from .therapy import BUCKETS, Program
-from .units import CLOCK_MASK, MILLION, S_PER_HOUR, later_ms
+from .units import CLOCK_MASK, MILLION, S_PER_HOUR, later_ms, wrapped_sum
 
 QUANTUM_MS = 100
 # Longer than the worst stop of the processor (a 400 ms flash erase and a garbage collection of
@@ -127,7 +127,7 @@ class Motion:
             steps = self._slot_steps[at]
             phase = self._slot_phase[at]
             if steps:
-                self._retired = (self._retired + steps) & CLOCK_MASK
+                self._retired = wrapped_sum(self._retired, steps)
                 self._count(self.program.bucket[phase], steps)
             self.phase = phase
             self._oldest = (at + 1) % _SLOTS
@@ -191,6 +191,7 @@ class Motion:
                 self.finished = True
                 return
             self.planning += 1
+            self._parts = 0
         self.finished = False
         self._set_speed(program.rate_ul_h[self.planning])
 

@@ -9,6 +9,7 @@ SMALL_INT_LIMIT = 1 << 30
 
 # Core time is a count of milliseconds modulo 2**30 (12.4 days), as the board's own ticks are.
 CLOCK_MASK = SMALL_INT_LIMIT - 1
+_HALF = 1 << 29
 
 LEAST_RATE_UL_H = 10
 GREATEST_RATE_UL_H = 1_200_000
@@ -29,7 +30,12 @@ def elapsed_ms(now_ms: int, then_ms: int) -> int:
 
 def later_ms(now_ms: int, delay_ms: int) -> int:
     """The core time ``delay_ms`` after ``now_ms``."""
-    return (now_ms + delay_ms) & CLOCK_MASK
+    return wrapped_sum(now_ms, delay_ms)
+
+
+def wrapped_sum(a: int, b: int) -> int:
+    """``a + b`` modulo 2**30, both of 0 … 2**30 - 1, with no sum that leaves the small integers."""
+    return ((a - _HALF) + (b - _HALF)) & CLOCK_MASK
 
 
 def rounded_ratio(numerator: int, denominator: int) -> int:
