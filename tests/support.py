@@ -1,0 +1,253 @@
+"""Judges and rigs that several tests share."""
+
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+from micropump import catalogue, mechanism, wire
+from micropump.controller import Controller
+from micropump.link import Identity
+from micropump.motion import QUANTUM_MS, edges_us
+from micropump.units import CLOCK_MASK
+from micropump_virtual.pump import VirtualPump
+
+REPO = Path(__file__).resolve().parent.parent
+FIRMWARE = REPO / "firmware"
+SCRIPTS = Path(__file__).resolve().parent / "on_micropython"
+MICROPYTHON = Path(sys.executable).with_name("micropython")
+
+# Every mechanism that the catalogue can make, as the arguments of mechanism.build.
+MECHANISMS = [
+    (kind, item[0], drive[0])
+    for kind, items, drives in (
+        (mechanism.KIND_SYRINGE, catalogue.SYRINGES, catalogue.SYRINGE_DRIVES),
+        (mechanism.KIND_PERISTALTIC, catalogue.PERISTALTIC_HEADS, catalogue.HEAD_DRIVES),
+    )
+    for item in items
+    for drive in drives
+]
+
+
+class Schedule:
+    """The exact rational schedule of one phase: the judge of every step.
+
+    Attributes:
+        nl_per_step: the mechanism's ratio.
+        steps: steps due so far, exactly.
+        edges_us: when each whole step fell due, in whole µs, rounded up.
+
+    """
+
+    def __init__(self, nl_per_step: Fraction) -> None:
+        self.nl_per_step = nl_per_step
+        self.steps = Fraction(0)
+        self.edges_us: list[int] = []
+
+    def flow(self, from_ms: int, until_ms: int, rate_ul_h: int, limit: int | None = None) -> None:
+        """Deliver ``rate_ul_h`` from one time to another, at most until ``limit`` whole steps."""
+        # 1 µL/h = 1000 nL per 3.6e9 µs.
+        per_us = Fraction(rate_ul_h, 3_600_000) / self.nl_per_step
+        before = self.steps
+        after = before + per_us * (until_ms - from_ms) * 1000
+        if limit is not None:
+            after = min(after, Fraction(limit))
+        # (k - before) / per_us, rounded up, in whole numbers for speed.
+        num, den = before.numerator, before.denominator
+        scale, divisor = per_us.denominator, den * per_us.numerator
+        for k in range(int(before) + 1, int(after) + 1):
+            self.edges_us.append(from_ms * 1000 - ((num - k * den) * scale) // divisor)
+        self.steps = after
+
+
+class RecordingStepper:
+    """A stepper that keeps all it is handed, on a clock that does not wrap.
+
+    Attributes:
+        now_ms: the present, set by whoever drives it.
+        quanta: what was pushed, as (start_ms, the fields of push).
+        aborts: (number of quanta before it, at what time).
+
+    """
+
+    def __init__(self) -> None:
+        self.now_ms = 0
+        self.quanta: list[tuple[int, tuple[int, ...]]] = []
+        self.aborts: list[tuple[int, int]] = []
+        self.next_ms = 0
+        self._begun = 0
+
+    def begin(self, start_ms: int) -> None:
+        self.next_ms = self.now_ms + (int(start_ms - self.now_ms) & CLOCK_MASK)
+        self._begun = len(self.quanta)
+
+    def push(self, *fields: int) -> None:
+        self.quanta.append((self.next_ms, fields))
+        self.next_ms += QUANTUM_MS
+
+    def abort(self, now_ms: int) -> int:
+        assert now_ms == self.now_ms & CLOCK_MASK
+        self.aborts.append((len(self.quanta), self.now_ms))
+        made = 0
+        for start_ms, fields in self.quanta[self._begun :]:
+            if start_ms + QUANTUM_MS <= self.now_ms:
+                made += fields[0]
+            else:
+                made += sum(start_ms * 1000 + at <= self.now_ms * 1000 for at in edges_us(*fields))
+        return made & CLOCK_MASK
+
+    def made_edges_us(self) -> list[int]:
+        """Every edge that was made, aborted ones left out, on the unwrapped clock."""
+        edges = []
+        begun = 0
+        for until, cut_ms in [*self.aborts, (len(self.quanta), None)]:
+            for start_ms, fields in self.quanta[begun:until]:
+                for at_us in edges_us(*fields):
+                    if cut_ms is None or start_ms * 1000 + at_us <= cut_ms * 1000:
+                        edges.append(start_ms * 1000 + at_us)
+            begun = until
+        return edges
+
+
+class Rig:
+    """A controller on a recording stepper, ticked when the test says so."""
+
+    def __init__(self, start_ms: int = 0) -> None:
+        self.now_ms = start_ms
+        self.stepper = RecordingStepper()
+        self.stepper.now_ms = start_ms
+        self.controller = Controller(self.stepper, start_ms & CLOCK_MASK)
+        self.inputs = self.controller.inputs
+        self.due_ms = start_ms
+
+    def tick(self, after_ms: int = 0) -> None:
+        """One tick ``after_ms`` from the last moment, whether due or not."""
+        self.now_ms += after_ms
+        self.stepper.now_ms = self.now_ms
+        now = self.now_ms & CLOCK_MASK
+        self.due_ms = self.now_ms + ((self.controller.tick(now, self.inputs) - now) & CLOCK_MASK)
+
+    def run(self, for_ms: int) -> None:
+        """Every tick when it is due, and one at the end."""
+        end_ms = self.now_ms + for_ms
+        while self.due_ms < end_ms:
+            self.tick(max(0, self.due_ms - self.now_ms))
+        self.tick(end_ms - self.now_ms)
+
+    def do(self, name: str, *values: object) -> int:
+        """The command ``name`` of the controller, now."""
+        self.stepper.now_ms = self.now_ms
+        answer = getattr(self.controller, name)(self.now_ms & CLOCK_MASK, *values)
+        self.due_ms = self.now_ms
+        return answer
+
+    def events(self) -> list[tuple[int, int, int]]:
+        """(code, a, b) of every entry that the journal keeps."""
+        log = self.controller.journal
+        return [log.entry(n)[3:] for n in range(log.first_kept(), log.next_number)]
+
+    def codes(self) -> list[int]:
+        """The codes of every entry that the journal keeps."""
+        return [event[0] for event in self.events()]
+
+
+class CpythonGround:
+    """A virtual pump in this process, spoken to over the wire."""
+
+    def __init__(self, kind: int, drive_id: str, start_ms: int) -> None:
+        self.pump = VirtualPump(Identity("cpython", "virtual", kind, drive_id, 1000), start_ms)
+
+    def send(self, at_ms: int, frame: bytes) -> bytes:
+        return self.pump.receive(at_ms, frame)
+
+    def advance(self, until_ms: int) -> None:
+        self.pump.advance(until_ms)
+
+    def trace(self) -> list[tuple[int, ...]]:
+        """Quanta, and aborts as (time,), in the order in which they came."""
+        lines: list[tuple[int, ...]] = []
+        at = 0
+        for until, cut_ms in [*self.pump.aborts, (len(self.pump.quanta), None)]:
+            lines += self.pump.quanta[at:until]
+            if cut_ms is not None:
+                lines.append((cut_ms,))
+            at = until
+        return lines
+
+    def close(self) -> None:
+        pass
+
+
+class MicropythonGround:
+    """The same pump, interpreted by the MicroPython port, as serve.py runs it."""
+
+    def __init__(self, kind: int, drive_id: str, start_ms: int) -> None:
+        self._trace: list[tuple[int, ...]] = []
+        words = ["micropump_virtual/serve.py", ".", kind, drive_id, 1000, start_ms]
+        self._process = subprocess.Popen(
+            [MICROPYTHON, *map(str, words)],
+            cwd=FIRMWARE,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def _ask(self, line: str) -> bytes:
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        said = b""
+        for answer in self._process.stdout:
+            words = answer.split()
+            if words[0] == "T":
+                return said
+            if words[0] == "D":
+                said = bytes.fromhex(words[1])
+            else:
+                self._trace.append(tuple(map(int, words[1:])))
+        raise AssertionError(self._process.stderr.read())
+
+    def send(self, at_ms: int, frame: bytes) -> bytes:
+        return self._ask(f"R {at_ms} {frame.hex()}")
+
+    def advance(self, until_ms: int) -> None:
+        self._ask(f"A {until_ms}")
+
+    def trace(self) -> list[tuple[int, ...]]:
+        return self._trace
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+        self._process.stderr.close()
+
+
+class Caller:
+    """The host's end of the wire, on either ground; a command that is refused is a failure."""
+
+    SESSION = 0x1234
+
+    def __init__(self, ground: CpythonGround | MicropythonGround, now_ms: int) -> None:
+        self.ground = ground
+        self._sequence = 0
+        self.ask(now_ms, wire.HELLO, (0,))
+
+    def ask(self, at_ms: int, message: int, values: tuple = ()) -> list:
+        self._sequence += 1
+        said = self.ground.send(at_ms, wire.encode(message, self.SESSION, self._sequence, values))
+        answer, _, _, body = wire.open_frame(said.split(b"\0")[0])
+        fields = wire.decode_body(answer, body)
+        assert answer != wire.ERROR, (message, values, fields)
+        return fields
+
+
+def run_micropython(script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of ``on_micropython`` with the firmware on its path; its streams as text."""
+    return subprocess.run(
+        [MICROPYTHON, SCRIPTS / script, FIRMWARE, *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
