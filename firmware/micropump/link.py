@@ -13,6 +13,7 @@ from .controller import OK, Controller
 from .units import GREATEST_VTBI_UL, LEAST_RATE_UL_H, LEAST_VTBI_UL, MILLION, elapsed_ms
 from .wire import WireError
 
+_U32 = wire.INTEGERS["u32"][2]
 _LONGEST_FRAME_BYTES = wire.HEADER_BYTES + wire.GREATEST_BODY_BYTES + wire.CRC_BYTES + 2
 
 
@@ -46,7 +47,7 @@ class Link:
         self._skipping = False
         self._session = wire.NO_SESSION
         self._sequence = 0
-        self._request_crc = 0
+        self._request = b""
         self._answer = b""
         self._silence_ms = 0
         self._heard_ms = 0
@@ -90,6 +91,8 @@ class Link:
         except WireError as error:
             self._refuse_frame(error)
             return
+        # What is noted from here on bears the time of this frame, not that of the last cycle.
+        self.controller.tick(now_ms, self.controller.inputs)
         self._heard(now_ms)
         try:
             if message == wire.HELLO and session not in (wire.NO_SESSION, self._session):
@@ -97,7 +100,8 @@ class Link:
             elif session != self._session or session == wire.NO_SESSION:
                 raise WireError(wire.UNKNOWN_SESSION)
             elif sequence == self._sequence:
-                if crc32(frame) != self._request_crc:
+                # Byte for byte: a checksum over a frame that carries its own is blind to it.
+                if frame != self._request:
                     raise WireError(wire.REUSED_SEQUENCE)
                 self.outbox.extend(self._answer)
                 return
@@ -107,7 +111,7 @@ class Link:
             self.outbox.extend(_error_frame(error, session, sequence))
             return
         self._sequence = sequence
-        self._request_crc = crc32(frame)
+        self._request = frame
         try:
             values = wire.decode_body(message, body)
             answer, answered = self._execute(now_ms, message, values, body)
@@ -151,7 +155,6 @@ class Link:
             self._silence_ms = values[0] * 1000
             return wire.REPLY | wire.HELLO, self._info()
         if message == wire.STATUS:
-            controller.tick(now_ms, controller.inputs)
             return wire.REPLY | wire.STATUS, self._status()
         if message == wire.LOG:
             return wire.REPLY | wire.LOG, self._events(values[0])
@@ -274,7 +277,8 @@ def _error_frame(error: WireError, session: int, sequence: int) -> bytes:
 def _explain(refusal: int, parts: mechanism.Mechanism, values: list) -> WireError:
     """Which field of a program is to blame for ``refusal``, and what it may be."""
     _, _, content_ul, rate_ul_h, vtbi_ul, duration_s, kvo_ul_h, _ = values
-    rate_ul_h = rate_ul_h or therapy.rate_for_time_ul_h(vtbi_ul, duration_s or 1)
+    # 10 L within a second are more µL/h than a u32 can tell.
+    rate_ul_h = rate_ul_h or min(therapy.rate_for_time_ul_h(vtbi_ul, duration_s or 1), _U32)
     if refusal in (therapy.RATE_BELOW_RANGE, therapy.RATE_ABOVE_RANGE):
         if therapy.check_rate(parts, rate_ul_h):
             return WireError(refusal, 3, rate_ul_h, LEAST_RATE_UL_H, parts.greatest_rate_ul_h)
