@@ -360,7 +360,7 @@ class SmallStepper(support.RecordingStepper):
         super().push(*(int(small(value)) for value in fields))
 
     def abort(self, now_ms: int) -> int:
-        return Small((super().abort(now_ms) + self.made) & CLOCK_MASK)
+        return Small((super().abort(now_ms) + int(self.made)) & CLOCK_MASK)
 
 
 def small_mechanism(key: tuple[int, str, str]) -> Mechanism:
