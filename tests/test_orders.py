@@ -12,7 +12,8 @@ from micropump import catalogue, mechanism, therapy, units, wire
 from micropump_host import orders
 from micropump_host.errors import EXIT_REFUSED, MicropumpError
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "orders"
+REPO = Path(__file__).resolve().parent.parent
+EXAMPLES = REPO / "examples" / "orders"
 
 GOOD = """\
 [order]
@@ -298,7 +299,7 @@ def test_kvo_is_by_rule_off_or_a_rate(kvo, kvo_ul_h):
         ),
         (
             '"bd-plastipak-50"',
-            '"BD Plastipak 50"',
+            '"BD PLASTIPAK 50"',
             "[container] syringe",
             ["Did you mean bd-plastipak-50"],
         ),
@@ -708,3 +709,40 @@ def test_the_demo_orders_are_those_of_the_standards_intermediate_rates():
     peristaltic = orders.check_order(orders.load_order(EXAMPLES / "demo-peristaltic.toml"))
     assert (peristaltic.order.content_ul, peristaltic.order.vtbi_ul) == (500_000, 50_000)
     assert peristaltic.least_rate_ul_h <= peristaltic.kvo_ul_h
+
+
+# -- the document ----------------------------------------------------------------------------------
+
+DOCUMENTED = """\
+[order]
+id = "a"
+
+[therapy]
+program = "continuous"
+
+rate = "5 mL"
+vtbi = "10 mL"
+
+[container]
+syringe = "bd-plastipack-50"
+"""
+
+
+def test_the_document_shows_an_order_and_errors_as_they_are():
+    document = (REPO / "docs" / "orders.md").read_text(encoding="utf-8")
+    shown = orders.parse_order(document.split("```toml\n")[1].split("```")[0], "x.toml")
+    assert orders.check_order(shown).rate_ul_h == 5000
+    with pytest.raises(orders.OrderError) as unreadable:
+        orders.parse_order(DOCUMENTED, "my-order.toml")
+    assert f"```\n{unreadable.value}\n```" in document
+    text = DOCUMENTED.replace('"5 mL"', '"1300 mL/h"').replace("plastipack", "plastipak")
+    with pytest.raises(orders.OrderError) as refused:
+        orders.check_order(orders.parse_order(text, "my-order.toml"))
+    assert f"```\n{refused.value}\n```" in document
+
+
+def test_the_document_names_every_key():
+    document = (REPO / "docs" / "orders.md").read_text(encoding="utf-8")
+    for key in orders.parse_order(GOOD, "x.toml").lines:
+        section, _, name = key.partition(" ")
+        assert not name or f"`{section}` `{name}`" in document
