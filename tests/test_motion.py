@@ -382,15 +382,15 @@ def test_motion_stays_within_small_integers(rate_ul_h):
         motion.start(Small(now_ms))
         # As if ever so many steps had been made since begin.
         motion._retired = stepper.made = Small(SMALL_INT_LIMIT - 3)
-        for ms in (70, 100, 333, 100, 99, 550):
-            now_ms += ms
-            stepper.now_ms = now_ms
-            motion.advance(Small(min(ms, motion.lead_ms())))
+        for wish_ms in (70, 100, 333, 100, 99, 550):
+            ms = min(wish_ms, motion.lead_ms())
+            now_ms = stepper.now_ms = now_ms + int(ms)
+            motion.advance(Small(ms))
             assert motion.due_in_ms() <= QUANTUM_MS
         motion.set_rate(Small(rate_ul_h))
-        stepper.now_ms = now_ms
         motion.halt(Small(now_ms & CLOCK_MASK))
         assert not motion.mismatch
+        # Had the integers become plain on the way, nothing would have been checked.
         assert type(motion._parts) is Small
 
 
