@@ -1,0 +1,40 @@
+# Everything sets itself up: a virtual environment in .venv, packages by name and version.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup demo check test hil bench clean help
+
+help:  ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+setup: $(READY)  ## make the virtual environment
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable ".[accuracy,bench,hil,dev]"
+	@touch $(READY)
+
+demo: $(READY)  ## two infusions on the virtual bench, and their curves in out/demo/report.html
+	$(BIN)/micropump demo --out out/demo
+
+check: $(READY)  ## style, types, and the arrows between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: check  ## the checks and all tests
+	$(BIN)/pytest -n auto -q
+
+hil: $(READY)  ## the hardware-in-the-loop suites, on the virtual bench
+	$(BIN)/pytest -q hil/suites
+
+bench: $(READY)  ## how fast it is, and where the time goes
+	$(BIN)/python benchmarks/bench_simulation.py
+	$(BIN)/python benchmarks/bench_accuracy.py
+
+clean:  ## remove what make has made
+	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
