@@ -3,7 +3,6 @@
 from micropump.controller import Controller
 from micropump.link import Identity, Link
 from micropump.units import CLOCK_MASK
-
 from micropump_virtual.stepper import VirtualStepper
 
 try:

@@ -13,7 +13,6 @@ sys.path.insert(0, sys.argv[1])
 from binascii import hexlify, unhexlify  # noqa: E402
 
 from micropump.link import Identity  # noqa: E402
-
 from micropump_virtual.pump import VirtualPump  # noqa: E402
 
 

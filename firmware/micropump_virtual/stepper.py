@@ -1,21 +1,20 @@
 """A stepper without a motor: keeps what it is handed, knows what would have been made by when."""
 
-from micropump.motion import edges_us
 from micropump.units import CLOCK_MASK
 
-# A tick hands over at most one horizon of quanta.
+# A tick hands over at most one horizon of quanta, an abort looks back at most one.
 _SLOTS = 16
+_HORIZON = 8
 _FIELDS = 7
-_RECENT = 8
 
 
 class VirtualStepper:
-    """What ``Motion`` asks of a stepper, allocating nothing in ``push``.
+    """What ``Motion`` asks of a stepper; ``push`` and ``abort`` allocate nothing.
 
     Attributes:
         now_ms: the present, set by the pump before each tick or command; not wrapped.
-        used: quanta in the buffer that ``drain`` has not yet taken.
-        aborted_ms: when the last abort was, or -1; taken by ``drain``.
+        used: quanta with steps that ``drain`` has not yet taken.
+        aborted_ms: when the last abort was, or -1; the pump sets it back.
 
     """
 
@@ -23,8 +22,10 @@ class VirtualStepper:
         self.now_ms = 0
         self.used = 0
         self.aborted_ms = -1
-        self._buffer = [0] * (_SLOTS * _FIELDS)
-        self._recent: list = []
+        # A ring of the quanta with steps; the one before _free is the newest.
+        self._ring = [0] * (_SLOTS * _FIELDS)
+        self._free = 0
+        self._since_begin = 0
         self._next_ms = 0
         self._made = 0
 
@@ -32,35 +33,34 @@ class VirtualStepper:
         """The next quantum starts at the core time ``start_ms``; counting starts at zero."""
         self._next_ms = self.now_ms + ((start_ms - self.now_ms) & CLOCK_MASK)
         self._made = 0
-        self._recent = []
+        self._since_begin = 0
 
     def push(
         self, count: int, first_us: int, interval_us: int, part: int, whole: int, credit: int
     ) -> None:
         """Take the next 100 ms; see ``Motion`` for the fields."""
         if count:
-            buffer = self._buffer
-            at = self.used * _FIELDS
-            buffer[at] = self._next_ms
-            buffer[at + 1] = count
-            buffer[at + 2] = first_us
-            buffer[at + 3] = interval_us
-            buffer[at + 4] = part
-            buffer[at + 5] = whole
-            buffer[at + 6] = credit
+            ring = self._ring
+            at = self._free * _FIELDS
+            ring[at] = self._next_ms
+            ring[at + 1] = count
+            ring[at + 2] = first_us
+            ring[at + 3] = interval_us
+            ring[at + 4] = part
+            ring[at + 5] = whole
+            ring[at + 6] = credit
+            self._free = (self._free + 1) % _SLOTS
             self.used += 1
+            self._since_begin += 1
             self._made = (self._made + count) & CLOCK_MASK
         self._next_ms += 100
 
     def abort(self, now_ms: int) -> int:
         """Drop what has not been made by now; returns the steps made since ``begin``."""
-        undone = 0
-        for quantum in self._recent + self._buffered():
-            for edge_us in edges_us(*quantum[1:]):
-                if quantum[0] * 1000 + edge_us > self.now_ms * 1000:
-                    undone += 1
+        for back in range(1, min(self._since_begin, _HORIZON) + 1):
+            self._made -= self._undone((self._free - back) % _SLOTS)
+        self._made &= CLOCK_MASK
         self.aborted_ms = self.now_ms
-        self._made = (self._made - undone) & CLOCK_MASK
         return self._made
 
     def drain(self) -> list:
@@ -68,11 +68,28 @@ class VirtualStepper:
 
         Each is (start_ms, count, first_us, interval_us, part, whole, credit).
         """
-        quanta = self._buffered()
+        quanta = []
+        for back in range(self.used, 0, -1):
+            at = (self._free - back) % _SLOTS * _FIELDS
+            quanta.append(tuple(self._ring[at : at + _FIELDS]))
         self.used = 0
-        self._recent = (self._recent + quanta)[-_RECENT:]
         return quanta
 
-    def _buffered(self) -> list:
-        buffer = self._buffer
-        return [tuple(buffer[at : at + _FIELDS]) for at in range(0, self.used * _FIELDS, _FIELDS)]
+    def _undone(self, slot: int) -> int:
+        """Steps of a quantum that are due later than now (the edges of ``motion.edges_us``)."""
+        ring = self._ring
+        at = slot * _FIELDS
+        count = ring[at + 1]
+        part = ring[at + 4]
+        credit = ring[at + 6]
+        passed_us = (self.now_ms - ring[at]) * 1000
+        edge_us = ring[at + 2]
+        for made in range(count):
+            if edge_us > passed_us:
+                return count - made
+            edge_us += ring[at + 3]
+            if part > credit:
+                edge_us += 1
+                credit += ring[at + 5]
+            credit -= part
+        return 0
