@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from micropump_host.accuracy import bands, bolus
 from micropump_host.accuracy.iec import analyse
 from micropump_host.accuracy.method import AMBULATORY, SYRINGE, VOLUMETRIC, adapted
@@ -262,6 +263,10 @@ def test_stabilisation_is_the_first_window_after_which_all_are_within_10_percent
     assert analyse(late, RATE_ML_H, SYRINGE).stabilisation.time_min == 10.0
     assert analyse(steady(RATE_ML_H), RATE_ML_H, SYRINGE).stabilisation.time_min == 0.0
     assert analyse(steady(1.2 * RATE_ML_H), RATE_ML_H, SYRINGE).stabilisation.time_min is None
+    # A swing of 20 min over ±30 % is within 10 % of the rate when the record ends at its node.
+    swinging = analyse(sine(0.3, 20, math.pi / 4), RATE_ML_H, SYRINGE).stabilisation
+    assert swinging.time_min is None
+    assert (swinging.window_min, swinging.judged_until_min) == (5, 120)
     passing = record_of(lambda t: RATE_ML_H / 60 * t**2 / 200)
     assert analyse(passing, RATE_ML_H, SYRINGE).stabilisation.time_min is None
 
@@ -274,6 +279,14 @@ def test_record_up_to_one_interval_short_is_used_and_told(missing_s, end_min):
     assert result.t1.to_min == end_min
     assert result.mean_error_percent == pytest.approx(0, abs=ROUNDING_PERCENT)
     assert any("short of the end of T1" in note for note in result.notes)
+
+
+def test_window_of_the_user_that_the_shorter_period_cannot_hold_is_refused():
+    short = steady(RATE_ML_H, hours=119.9 / 60, step_s=6)
+    method = adapted(SYRINGE, windows_min=[60])
+    assert analyse(steady(RATE_ML_H), RATE_ML_H, method).trumpet[0].window_min == 60
+    with pytest.raises(UsageError, match=r"longer than the analysis period of 59\.5 min"):
+        analyse(short, RATE_ML_H, method)
 
 
 @pytest.mark.parametrize("hours", [0.01, 0.5, 119.4 / 60])
@@ -332,6 +345,7 @@ def test_falling_mass_is_told():
         {"windows_min": [2, 2.3]},
         {"windows_min": []},
         {"windows_min": [0]},
+        {"windows_min": [1e-9]},
         {"windows_min": [math.nan]},
         {"from_min": 30, "to_min": 30},
         {"from_min": 60, "to_min": 45},

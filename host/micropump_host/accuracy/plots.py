@@ -383,7 +383,7 @@ def _window_ticks(windows_min: Sequence[float], end_min: float) -> list[float]:
     for tick in sorted({0.0, *windows_min}, reverse=True):
         if not ticks or ticks[-1] - tick >= end_min / 30:
             ticks.append(tick)
-    return ticks
+    return ticks[::-1]
 
 
 def _finish(axes: Axes, remarks: Sequence[str]) -> None:
