@@ -5,12 +5,9 @@ interpreted by MicroPython, run an order on it over a serial port, and analyse w
 """
 
 import argparse
-import contextlib
 import json
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from rich.progress import track
 
 from micropump_host.bench import Bench, default_bench
 from micropump_host.bench.benchfile import Kind
+from micropump_host.bench.process import virtual_pump
 from micropump_host.cli.common import console, duration, ml, rate, remarks
 from micropump_host.client import Event
 from micropump_host.errors import EXIT_DONE, MicropumpError
@@ -104,7 +102,7 @@ def _run_case(case: Case, order: Path, out: Path) -> Any:
     from micropump_host.report import Run  # noqa: PLC0415
 
     bench = default_bench(case.kind)
-    with _virtual_pump(case, out) as port:
+    with virtual_pump(case.kind, record=out) as port:
         told = _micropump("run", str(order), "--port", port, "--yes", "--stop-at-end", "--json")
     outcome = json.loads(told)
     samples = out / "samples.csv"
@@ -122,27 +120,6 @@ def _run_case(case: Case, order: Path, out: Path) -> Any:
     events = [Event(**event) for event in outcome["events"]]
     started_s = next(event.uptime_s for event in events if event.name == "started")
     return Run(case.title, accuracy, _parameters(outcome, bench), events, started_s)
-
-
-@contextlib.contextmanager
-def _virtual_pump(case: Case, out: Path) -> Iterator[str]:
-    """A virtual pump in a process of its own; gives the port that it is served on."""
-    process = subprocess.Popen(
-        [*_MICROPUMP, "simulate", "--kind", case.kind, "--ground", "micropython",
-         "--speed", "max", "--record", str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        port = process.stdout.readline().strip()
-        if not port:
-            raise MicropumpError("the virtual pump did not start", "demo", process.communicate()[1])
-        yield port
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate()
 
 
 def _micropump(*words: str) -> str:
