@@ -84,12 +84,11 @@ class Controller:
         motion = self.motion
         if not motion.running:
             return later_ms(now_ms, IDLE_TICK_MS)
+        motion.advance(passed_ms)
+        self._note_phase()
         if inputs.interlock_open:
             self._stop_in_alarm(now_ms, alarms.INTERLOCK_OPEN)
             return later_ms(now_ms, IDLE_TICK_MS)
-        motion.advance(passed_ms)
-        if self.state == INFUSING and motion.program.bucket[motion.phase] == KVO:
-            self._keep_open()
         if motion.starved:
             self._stop_in_alarm(now_ms, alarms.STARVED)
             return later_ms(now_ms, IDLE_TICK_MS)
@@ -234,10 +233,12 @@ class Controller:
             self._note_delivered(event)
         return OK
 
-    def _keep_open(self) -> None:
-        self.state = KEEPING_OPEN
-        self._note_delivered(journal.VTBI_REACHED)
-        self.raise_alarm(alarms.END_OF_INFUSION)
+    def _note_phase(self) -> None:
+        motion = self.motion
+        if self.state == INFUSING and motion.program.bucket[motion.phase] == KVO:
+            self.state = KEEPING_OPEN
+            self._note_steps(journal.VTBI_REACHED, INFUSED)
+            self.raise_alarm(alarms.END_OF_INFUSION)
 
     def _complete(self, now_ms: int) -> None:
         self._halt(now_ms)
@@ -251,6 +252,8 @@ class Controller:
 
     def _halt(self, now_ms: int) -> None:
         self.motion.halt(now_ms)
+        # A halt in the first quantum of KVO is the first to know that the VTBI is in.
+        self._note_phase()
         if self.motion.mismatch:
             self.state = ALARM
             self.raise_alarm(alarms.STEP_MISMATCH)
@@ -265,6 +268,8 @@ class Controller:
         self.journal.append(self.uptime_s, self.uptime_ms, code, a, b)
 
     def _note_delivered(self, code: int) -> None:
+        self._note_steps(code, self.motion.program.bucket[self.motion.phase])
+
+    def _note_steps(self, code: int, bucket: int) -> None:
         motion = self.motion
-        bucket = motion.program.bucket[motion.phase]
         self._note(code, motion.delivered_millions[bucket], motion.delivered_rest[bucket])
