@@ -1,6 +1,7 @@
 """The control tick allocates nothing: an hour under MicroPython with the heap locked in it."""
 
 import support
+
 from micropump import alarms, mechanism
 from micropump.controller import COMPLETED
 

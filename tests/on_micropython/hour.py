@@ -8,10 +8,10 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from micropump import mechanism, therapy  # noqa: E402
-from micropump.link import Identity  # noqa: E402
-from micropump_virtual.pump import VirtualPump  # noqa: E402
-from micropump_virtual.stepper import VirtualStepper  # noqa: E402
+from micropump import mechanism, therapy
+from micropump.link import Identity
+from micropump_virtual.pump import VirtualPump
+from micropump_virtual.stepper import VirtualStepper
 
 
 class AllocatingStepper(VirtualStepper):

@@ -1,0 +1,648 @@
+"""The state machine: every state × command, the alarms, and any interleaving of everything."""
+
+from fractions import Fraction
+from typing import ClassVar
+
+import pytest
+import support
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from micropump import alarms, controller, journal, mechanism, therapy
+from micropump.controller import (
+    ALARM,
+    COMPLETED,
+    IDLE,
+    INFUSING,
+    INTERLOCK,
+    KEEPING_OPEN,
+    NOTHING_LEFT,
+    OK,
+    OTHER_PROGRAM,
+    PAUSED,
+    PROGRAMMED,
+    STATE_NAMES,
+    STOPPED,
+    WRONG_STATE,
+)
+from micropump.link import Identity
+from micropump.motion import HORIZON_MS, QUANTUM_MS, START_DELAY_MS, edges_us
+from micropump.therapy import INFUSED, KVO, KVO_BY_RULE, KVO_OFF
+from micropump.units import CLOCK_MASK, SMALL_INT_LIMIT
+from micropump_virtual.pump import VirtualPump
+
+SYRINGE = mechanism.syringe("bd-plastipak-60", "t8-2mm-16")
+STEP_NL = Fraction(SYRINGE.nl_num, SYRINGE.nl_den)
+
+
+def order(
+    rate_ul_h: int = 60_000, vtbi_ul: int = 100, kvo_ul_h: int = KVO_BY_RULE, content_ul: int = 0
+) -> therapy.Program:
+    content_ul = content_ul or vtbi_ul + 100
+    values = (SYRINGE, rate_ul_h, vtbi_ul, 0, kvo_ul_h, content_ul)
+    assert therapy.check_continuous(*values) == therapy.OK
+    return therapy.continuous(*values)
+
+
+def programmed(**wishes: int) -> support.Rig:
+    rig = support.Rig()
+    assert rig.do("load", order(**wishes), 7) == OK
+    return rig
+
+
+def infusing(**wishes: int) -> support.Rig:
+    rig = programmed(**wishes)
+    assert rig.do("start", 7) == OK
+    rig.run(1000)
+    return rig
+
+
+def keeping_open() -> support.Rig:
+    rig = infusing()
+    # 0.1 mL at 60 mL/h take 6 s.
+    rig.run(6000)
+    return rig
+
+
+def paused() -> support.Rig:
+    rig = infusing()
+    assert rig.do("pause") == OK
+    return rig
+
+
+def completed() -> support.Rig:
+    rig = infusing(kvo_ul_h=KVO_OFF)
+    rig.run(6000)
+    return rig
+
+
+def stopped() -> support.Rig:
+    rig = infusing()
+    assert rig.do("stop") == OK
+    return rig
+
+
+def in_alarm() -> support.Rig:
+    rig = infusing()
+    rig.inputs.interlock_open = True
+    rig.run(100)
+    rig.inputs.interlock_open = False
+    return rig
+
+
+MAKERS = {
+    IDLE: support.Rig,
+    PROGRAMMED: programmed,
+    INFUSING: infusing,
+    KEEPING_OPEN: keeping_open,
+    PAUSED: paused,
+    COMPLETED: completed,
+    STOPPED: stopped,
+    ALARM: in_alarm,
+}
+COMMANDS = {
+    "load": (order(), 8),
+    "start": (7,),
+    "pause": (),
+    "resume": (),
+    "stop": (),
+    "set_rate": (30_000,),
+    "acknowledge": (),
+}
+# Every command that is accepted, and the state after it; all others are refused.
+ACCEPTED = {
+    (IDLE, "load"): PROGRAMMED,
+    (PROGRAMMED, "load"): PROGRAMMED,
+    (PROGRAMMED, "start"): INFUSING,
+    (PROGRAMMED, "stop"): STOPPED,
+    (INFUSING, "pause"): PAUSED,
+    (INFUSING, "stop"): STOPPED,
+    (INFUSING, "set_rate"): INFUSING,
+    (KEEPING_OPEN, "pause"): PAUSED,
+    (KEEPING_OPEN, "stop"): STOPPED,
+    (KEEPING_OPEN, "acknowledge"): KEEPING_OPEN,
+    (PAUSED, "resume"): INFUSING,
+    (PAUSED, "stop"): STOPPED,
+    (PAUSED, "set_rate"): PAUSED,
+    (COMPLETED, "load"): PROGRAMMED,
+    (COMPLETED, "stop"): STOPPED,
+    (COMPLETED, "acknowledge"): COMPLETED,
+    (STOPPED, "load"): PROGRAMMED,
+    (STOPPED, "stop"): STOPPED,
+    (ALARM, "stop"): ALARM,
+    (ALARM, "acknowledge"): PAUSED,
+}
+
+
+def face(rig: support.Rig) -> tuple:
+    """All that a refused command may not change."""
+    motion = rig.controller.motion
+    return (
+        rig.controller.state,
+        rig.controller.active_alarms,
+        rig.controller.program_id,
+        rig.controller.remaining_s(),
+        motion.running,
+        motion.planned_rate_ul_h(),
+        tuple(motion.delivered_rest),
+        len(rig.stepper.quanta),
+        rig.events(),
+    )
+
+
+@pytest.mark.parametrize("state", MAKERS, ids=STATE_NAMES)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_in_each_state(state, name):
+    rig = MAKERS[state]()
+    rig.tick()
+    assert rig.controller.state == state
+    before = face(rig)
+    answer = rig.do(name, *COMMANDS[name])
+    if (state, name) in ACCEPTED:
+        assert answer == OK
+        assert rig.controller.state == ACCEPTED[state, name]
+    else:
+        assert answer == WRONG_STATE
+        assert face(rig) == before
+
+
+@pytest.mark.parametrize("state", [IDLE, PROGRAMMED, PAUSED, COMPLETED, STOPPED, ALARM])
+def test_nothing_starts_by_itself(state):
+    rig = MAKERS[state]()
+    made = len(rig.stepper.made_edges_us())
+    rig.run(10_000)
+    rig.tick(SMALL_INT_LIMIT // 2)
+    assert rig.controller.state == state
+    assert len(rig.stepper.made_edges_us()) == made
+
+
+def test_starting_takes_two_distinct_actions_and_the_right_name():
+    rig = programmed()
+    assert rig.do("start", 8) == OTHER_PROGRAM
+    assert rig.controller.state == PROGRAMMED
+    assert rig.do("start", 7) == OK
+    assert rig.do("start", 7) == WRONG_STATE
+
+
+def test_after_an_alarm_it_takes_an_acknowledgement_and_a_resume():
+    rig = in_alarm()
+    made = len(rig.stepper.made_edges_us())
+    assert rig.do("resume") == WRONG_STATE
+    assert rig.do("acknowledge") == OK
+    rig.run(5000)
+    assert len(rig.stepper.made_edges_us()) == made
+    assert rig.do("resume") == OK
+    rig.run(1000)
+    assert len(rig.stepper.made_edges_us()) > made
+
+
+def test_nothing_runs_while_the_interlock_is_open():
+    rig = programmed()
+    rig.inputs.interlock_open = True
+    rig.tick()
+    assert rig.do("start", 7) == INTERLOCK
+    assert rig.controller.state == PROGRAMMED
+    rig.inputs.interlock_open = False
+    rig.tick()
+    assert rig.do("start", 7) == OK
+    rig.run(500)
+    rig.inputs.interlock_open = True
+    rig.run(100)
+    rig.inputs.interlock_open = False
+    assert rig.do("acknowledge") == OK
+    rig.inputs.interlock_open = True
+    assert rig.do("resume") == INTERLOCK
+
+
+@settings(max_examples=100)
+@given(
+    st.integers(10, 300_000),
+    st.lists(st.tuples(st.integers(0, 500), st.integers(0, HORIZON_MS)), min_size=1, max_size=6),
+)
+def test_an_interlock_stops_at_the_exact_step_however_late_its_tick(rate_ul_h, stops):
+    rig = support.Rig(SMALL_INT_LIMIT - 2000)
+    rig.do("load", order(rate_ul_h=rate_ul_h, vtbi_ul=50_000), 7)
+    schedule = support.Schedule(STEP_NL)
+    rig.do("start", 7)
+    for run_ms, late_ms in stops:
+        begun_ms = rig.now_ms + START_DELAY_MS
+        rig.run(run_ms)
+        rig.inputs.interlock_open = True
+        rig.tick(min(late_ms, rig.controller.motion.lead_ms()))
+        assert rig.controller.active_alarms == 1 << alarms.INTERLOCK_OPEN
+        schedule.flow(begun_ms, max(begun_ms, rig.now_ms), rate_ul_h)
+        rig.inputs.interlock_open = False
+        assert rig.do("acknowledge") == OK
+        assert rig.do("resume") == OK
+    rig.do("pause")
+    assert rig.stepper.made_edges_us() == schedule.edges_us
+    assert rig.controller.delivered_steps(INFUSED) == len(schedule.edges_us)
+
+
+def test_a_late_tick_is_starvation_and_stops_in_alarm():
+    rig = infusing()
+    rig.tick(HORIZON_MS + 1)
+    assert rig.controller.state == ALARM
+    assert rig.controller.active_alarms == 1 << alarms.STARVED
+    assert rig.codes()[-2:] == [journal.STOPPED, journal.ALARM_RAISED]
+    made = len(rig.stepper.made_edges_us())
+    rig.run(5000)
+    assert len(rig.stepper.made_edges_us()) == made == rig.controller.delivered_steps(INFUSED)
+    assert rig.do("acknowledge") == OK
+    assert rig.do("resume") == OK
+    rig.run(10_000)
+    assert rig.controller.delivered_steps(INFUSED) == SYRINGE.steps_for_ul(100)
+
+
+def test_a_tick_at_the_very_end_of_the_lead_is_in_time():
+    rig = infusing()
+    rig.tick(rig.controller.motion.lead_ms())
+    assert rig.controller.state == INFUSING
+
+
+@given(st.lists(st.integers(0, HORIZON_MS - QUANTUM_MS), max_size=30))
+@settings(max_examples=50)
+def test_early_and_late_ticks_change_nothing(gaps_ms):
+    on_time, restless = infusing(vtbi_ul=9000), infusing(vtbi_ul=9000)
+    for gap_ms in gaps_ms:
+        restless.tick(gap_ms)
+        restless.tick()
+    on_time.run(sum(gaps_ms))
+    for rig in (on_time, restless):
+        rig.do("pause")
+    assert on_time.stepper.made_edges_us() == restless.stepper.made_edges_us()
+    assert on_time.events() == restless.events()
+    assert on_time.controller.uptime_s == restless.controller.uptime_s
+    assert on_time.controller.uptime_ms == restless.controller.uptime_ms
+
+
+def test_a_stepper_that_disagrees_stops_in_alarm():
+    rig = infusing()
+    honest = rig.stepper.abort
+    rig.stepper.abort = lambda now_ms: honest(now_ms) + 5000
+    rig.do("pause")
+    assert rig.controller.state == ALARM
+    assert rig.controller.active_alarms == 1 << alarms.STEP_MISMATCH
+    assert rig.do("resume") == WRONG_STATE
+
+
+def test_the_events_of_a_whole_infusion_in_order():
+    rig = programmed(vtbi_ul=100, content_ul=101)
+    rig.do("start", 7)
+    rig.run(1000)
+    rig.do("set_rate", 120_000)
+    rig.do("pause")
+    rig.do("resume")
+    rig.run(60_000)
+    assert rig.controller.state == COMPLETED
+    rig.do("acknowledge")
+    vtbi, content = SYRINGE.steps_for_ul(100), SYRINGE.steps_for_ul(101)
+    paused_at = rig.events()[4][2]
+    assert rig.events() == [
+        (journal.BOOTED, 0, 0),
+        (journal.PROGRAMMED, 60_000, 100),
+        (journal.STARTED, 60_000, 0),
+        (journal.RATE_CHANGED, 60_000, 120_000),
+        (journal.PAUSED, 0, paused_at),
+        (journal.RESUMED, 0, paused_at),
+        (journal.VTBI_REACHED, 0, vtbi),
+        (journal.ALARM_RAISED, alarms.END_OF_INFUSION, 0),
+        (journal.COMPLETED, 0, content - vtbi),
+        (journal.ALARM_RAISED, alarms.CONTAINER_EMPTY, 0),
+        (journal.ALARM_ENDED, alarms.END_OF_INFUSION, 0),
+        (journal.ALARM_ENDED, alarms.CONTAINER_EMPTY, 0),
+    ]
+    # 1 s less the delay, at 60 mL/h.
+    assert paused_at == int(950 * Fraction(60_000, 3600) / STEP_NL)
+
+
+@pytest.mark.parametrize(
+    ("kvo_ul_h", "content_ul", "expected"),
+    [
+        (KVO_BY_RULE, 101, {alarms.END_OF_INFUSION, alarms.CONTAINER_EMPTY}),
+        (KVO_BY_RULE, 100, {alarms.CONTAINER_EMPTY}),
+        (KVO_OFF, 100, {alarms.CONTAINER_EMPTY}),
+        (KVO_OFF, 200, {alarms.END_OF_INFUSION}),
+    ],
+)
+def test_how_an_infusion_ends(kvo_ul_h, content_ul, expected):
+    rig = infusing(kvo_ul_h=kvo_ul_h, content_ul=content_ul)
+    rig.run(20_000)
+    assert rig.controller.state == COMPLETED
+    assert rig.controller.active_alarms == sum(1 << number for number in expected)
+    assert rig.controller.delivered_steps(INFUSED) == SYRINGE.steps_for_ul(100)
+    made = len(rig.stepper.made_edges_us())
+    kvo = SYRINGE.steps_for_ul(101) - SYRINGE.steps_for_ul(100)
+    assert made == SYRINGE.steps_for_ul(100) + (kvo if content_ul == 101 else 0)
+    assert rig.do("acknowledge") == OK
+    assert rig.controller.active_alarms == 0
+    assert rig.controller.state == COMPLETED
+
+
+def test_the_vtbi_is_announced_when_it_is_in():
+    rig = infusing()
+    while rig.controller.state == INFUSING:
+        rig.tick(10)
+    made_us = rig.stepper.made_edges_us()
+    announced_ms = rig.now_ms
+    vtbi = SYRINGE.steps_for_ul(100)
+    # Never before the last step of the VTBI is made, and within two quanta of it.
+    assert 0 <= announced_ms * 1000 - made_us[vtbi - 1] <= 2 * QUANTUM_MS * 1000
+    assert rig.controller.active_alarms == 1 << alarms.END_OF_INFUSION
+    assert rig.controller.remaining_s() == 0
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 700), st.sampled_from(["pause", "interlock"]))
+def test_the_end_of_the_vtbi_is_announced_once_whenever_the_pump_is_halted(ms, how):
+    rig = infusing()
+    rig.run(4700 + ms)
+    if how == "pause":
+        assert rig.do("pause") == OK
+    else:
+        rig.inputs.interlock_open = True
+        rig.run(1)
+        rig.inputs.interlock_open = False
+        assert rig.do("acknowledge") == OK
+    assert rig.do("resume") == OK
+    rig.run(2000)
+    assert rig.controller.state == KEEPING_OPEN
+    assert rig.codes().count(journal.VTBI_REACHED) == 1
+    raised = (journal.ALARM_RAISED, alarms.END_OF_INFUSION, 0)
+    assert rig.events().count(raised) == 1
+    assert rig.controller.delivered_steps(INFUSED) == SYRINGE.steps_for_ul(100)
+
+
+def test_nothing_left_to_resume():
+    rig = infusing(kvo_ul_h=KVO_OFF)
+    # Between the last step, 6048.4 ms after the start, and the end of its quantum.
+    rig.run(5049)
+    assert rig.do("pause") == OK
+    assert rig.do("resume") == NOTHING_LEFT
+    assert rig.controller.state == PAUSED
+    assert rig.controller.delivered_steps(INFUSED) == SYRINGE.steps_for_ul(100)
+
+
+@settings(max_examples=60)
+@given(st.integers(10, 1_000_000), st.integers(100, 60_000), st.integers(0, 5000))
+def test_remaining_time_is_what_is_left_at_the_rate(rate_ul_h, vtbi_ul, ms):
+    rig = programmed(rate_ul_h=rate_ul_h, vtbi_ul=vtbi_ul, content_ul=60_000)
+    rig.do("start", 7)
+    rig.run(ms)
+    rig.do("pause")
+    if rig.controller.state != PAUSED:
+        return
+    left = SYRINGE.steps_for_ul(vtbi_ul) - rig.controller.delivered_steps(INFUSED)
+    exact_s = left * STEP_NL * Fraction(36, 10) / rate_ul_h
+    assert abs(rig.controller.remaining_s() - exact_s) <= Fraction(1, 2)
+    if rig.controller.motion.planning == 0 and not rig.controller.motion.finished:
+        faster = rate_ul_h // 2 + 5
+        if rig.do("set_rate", faster) == OK:
+            halved_s = exact_s * rate_ul_h / faster
+            assert abs(rig.controller.remaining_s() - halved_s) <= Fraction(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("rate_ul_h", "refusal"),
+    [
+        (9, therapy.RATE_BELOW_RANGE),
+        (10, OK),
+        (SYRINGE.greatest_rate_ul_h, OK),
+        (SYRINGE.greatest_rate_ul_h + 1, therapy.RATE_ABOVE_RANGE),
+    ],
+)
+def test_a_rate_out_of_range_is_refused_and_changes_nothing(rate_ul_h, refusal):
+    rig = infusing()
+    before = face(rig)
+    assert rig.do("set_rate", rate_ul_h) == refusal
+    assert (face(rig) == before) == (refusal != OK)
+
+
+def test_the_vtbi_cannot_be_titrated_once_it_is_planned():
+    rig = infusing()
+    while rig.controller.motion.planning == 0:
+        rig.tick(10)
+    assert rig.controller.state == INFUSING
+    assert rig.do("set_rate", 30_000) == WRONG_STATE
+
+
+def test_a_tick_says_when_it_is_next_due():
+    rig = support.Rig(SMALL_INT_LIMIT - 30)
+    rig.tick()
+    assert rig.due_ms - rig.now_ms == controller.IDLE_TICK_MS
+    rig = infusing()
+    for gap_ms in (0, 1, 50, 99, 100, 137):
+        rig.tick(gap_ms)
+        assert 1 <= rig.due_ms - rig.now_ms <= QUANTUM_MS
+
+
+# -- any interleaving ---------------------------------------------------------------------------
+
+NEAR_WRAPS_MS = [0, 5_000, SMALL_INT_LIMIT - 3_000, 7 * SMALL_INT_LIMIT - 400]
+HALTED = (IDLE, PROGRAMMED, PAUSED, COMPLETED, STOPPED, ALARM)
+
+
+class Interleaving(RuleBasedStateMachine):
+    """Controller and virtual pump under any order of commands, ticks and time.
+
+    The judge is the stepper's trace: every edge that was made is counted in one bucket, once; no
+    program passes its VTBI and its content; and nothing moves that was not told to.
+    """
+
+    keys: ClassVar = [
+        (1, "bd-plastipak-60", "t8-2mm-16"),
+        (1, "terumo-1", "m5-0.8-32"),
+        (2, "runze-rz1030-0142", "pg5-16"),
+    ]
+
+    @initialize(start_ms=st.sampled_from(NEAR_WRAPS_MS), key=st.sampled_from(keys))
+    def power_on(self, start_ms, key):
+        self.pump = VirtualPump(Identity("cpython", "virtual", 1, "", 0), start_ms)
+        self.parts = mechanism.build(*key)
+        self.program = None
+        self.program_id = 0
+        self.seen = 0
+        self.cut = 0
+        self.made = 0
+        self.pending = []
+
+    @property
+    def state(self):
+        return self.pump.controller.state
+
+    def collect(self):
+        """Follow the trace: whole quanta that are past are counted, aborted ones are cut."""
+        pump = self.pump
+        for until, cut_ms in pump.aborts[self.cut :]:
+            self.pending += pump.quanta[self.seen : until]
+            self.made += sum(self.made_by(quantum, cut_ms) for quantum in self.pending)
+            self.pending, self.seen = [], until
+        self.cut = len(pump.aborts)
+        self.pending += pump.quanta[self.seen :]
+        self.seen = len(pump.quanta)
+
+    @staticmethod
+    def made_by(quantum, at_ms):
+        start_ms, count, *rest = quantum
+        if start_ms + QUANTUM_MS <= at_ms:
+            return count
+        return sum(start_ms * 1000 + us <= at_ms * 1000 for us in edges_us(count, *rest))
+
+    def command(self, name, *values):
+        pump = self.pump
+        pump.stepper.now_ms = pump.now_ms
+        answer = getattr(pump.controller, name)(pump.now_ms & CLOCK_MASK, *values)
+        pump._collect()
+        pump.due_ms = pump.now_ms
+        pump.advance(pump.now_ms)
+        self.collect()
+        return answer
+
+    # Rates at which a program of the least VTBI takes from a third of a second to ten hours.
+    @rule(
+        rate_ul_h=st.sampled_from([10, 999, 10_000, 60_000, 240_000]),
+        vtbi_ul=st.sampled_from([100, 137]),
+        more_ul=st.sampled_from([0, 1, 40]),
+        kvo_ul_h=st.sampled_from([KVO_BY_RULE, KVO_OFF, 10]),
+    )
+    def load(self, rate_ul_h, vtbi_ul, more_ul, kvo_ul_h):
+        values = (self.parts, rate_ul_h, vtbi_ul, 0, kvo_ul_h, vtbi_ul + more_ul)
+        assert therapy.check_continuous(*values) == OK
+        program = therapy.continuous(*values)
+        was = self.state
+        answer = self.command("load", program, self.program_id + 1)
+        assert (answer == OK) == (self.state == PROGRAMMED)
+        if answer == OK:
+            assert was in (IDLE, PROGRAMMED, COMPLETED, STOPPED)
+            self.program_id += 1
+            self.program, self.made, self.pending = program, 0, []
+            self.content = self.parts.steps_for_ul(vtbi_ul + more_ul)
+
+    @rule(right=st.sampled_from([True, True, True, False]))
+    def start(self, right):
+        was = self.state
+        open_ = self.pump.inputs.interlock_open
+        answer = self.command("start", self.program_id if right else self.program_id + 1)
+        assert (answer == OK) == (was == PROGRAMMED and right and not open_)
+
+    @rule()
+    def pause(self):
+        running = self.state in (INFUSING, KEEPING_OPEN)
+        answer = self.command("pause")
+        # The tick of the command itself may have found the end, or the interlock open.
+        assert answer in (OK, WRONG_STATE)
+        assert self.state in HALTED
+        assert running or answer == WRONG_STATE
+
+    @rule()
+    def resume(self):
+        was = self.state
+        answer = self.command("resume")
+        if was != PAUSED:
+            assert answer == WRONG_STATE
+        elif answer != OK:
+            assert answer == (INTERLOCK if self.pump.inputs.interlock_open else NOTHING_LEFT)
+            assert self.state == PAUSED
+
+    @precondition(lambda self: hasattr(self, "pump") and self.state != IDLE)
+    @rule(sure=st.integers(0, 3))
+    def stop(self, sure):
+        # Seldom, or there would be little else.
+        if sure == 0:
+            assert self.command("stop") == OK
+            assert self.state in (STOPPED, ALARM)
+            assert not self.pump.controller.motion.running
+
+    @rule(rate_ul_h=st.sampled_from([10, 5_000, 30_000, 200_000, 5_000_000]))
+    def set_rate(self, rate_ul_h):
+        was = self.state
+        answer = self.command("set_rate", rate_ul_h)
+        assert was in (INFUSING, PAUSED) or answer == WRONG_STATE
+
+    @rule()
+    def acknowledge(self):
+        self.command("acknowledge")
+        assert self.state != ALARM
+
+    @rule(is_open=st.sampled_from([False, False, True]))
+    def interlock(self, is_open):
+        self.pump.inputs.interlock_open = is_open
+
+    @rule(ms=st.integers(1, 400) | st.integers(1, 30_000))
+    def time_passes(self, ms):
+        self.pump.advance(self.pump.now_ms + ms)
+        self.collect()
+
+    @rule(ms=st.integers(1, HORIZON_MS + 50) | st.integers(1, 36_000_000))
+    def late_tick(self, ms):
+        """The processor is away, and its next tick comes so much later: the motor may starve."""
+        pump = self.pump
+        lead_ms = pump.controller.motion.lead_ms() if pump.controller.motion.running else None
+        done = pump.controller.motion.finished or pump.inputs.interlock_open
+        stands_ms = pump.stepper.now_ms
+        pump.due_ms = pump.now_ms + ms
+        pump.advance(pump.now_ms + ms)
+        self.collect()
+        if lead_ms is not None and not done:
+            starved = pump.now_ms - stands_ms > lead_ms
+            assert (self.state == ALARM) == starved
+
+    @rule(ms=st.integers(0, 99))
+    def early_tick(self, ms):
+        pump = self.pump
+        pump.due_ms = min(pump.due_ms, pump.now_ms + ms)
+        pump.advance(pump.now_ms + ms)
+        self.collect()
+
+    @invariant()
+    def every_step_is_counted_once(self):
+        if self.program is None:
+            return
+        core = self.pump.controller
+        infused, kvo = core.delivered_steps(INFUSED), core.delivered_steps(KVO)
+        if core.motion.running:
+            # Running, the count is to the last quantum that was over at the last tick.
+            ticked_ms = self.pump.stepper.now_ms
+            over = sum(q[1] for q in self.pending if q[0] + QUANTUM_MS <= ticked_ms)
+            assert infused + kvo == self.made + over
+        else:
+            assert not self.pending
+            assert infused + kvo == self.made
+
+    @invariant()
+    def no_program_exceeds_its_volumes(self):
+        if self.program is None:
+            return
+        core = self.pump.controller
+        infused, kvo = core.delivered_steps(INFUSED), core.delivered_steps(KVO)
+        assert infused <= self.program.vtbi_steps
+        assert infused + kvo <= self.content
+        assert self.made + sum(q[1] for q in self.pending) <= self.content
+        if kvo or self.state in (KEEPING_OPEN, COMPLETED):
+            assert infused == self.program.vtbi_steps
+        if self.state == KEEPING_OPEN:
+            assert journal.VTBI_REACHED in self.codes()
+
+    def codes(self):
+        log = self.pump.controller.journal
+        return [log.entry(n)[3] for n in range(log.first_kept(), log.next_number)]
+
+    @invariant()
+    def the_motor_moves_only_while_infusing(self):
+        if self.program is None:
+            return
+        running = self.pump.controller.motion.running
+        assert running == (self.state in (INFUSING, KEEPING_OPEN))
+        assert not self.pump.controller.motion.mismatch
+        assert (self.state != ALARM) or self.pump.controller.active_alarms
+
+
+TestInterleaving = Interleaving.TestCase
+TestInterleaving.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
