@@ -3,10 +3,12 @@
 import math
 import statistics
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from micropump_host.bench.balance import Balance, BalanceErrors
 
 PERFECT = BalanceErrors(
@@ -97,6 +99,13 @@ def test_one_source_of_noise_does_not_change_another():
     both = _record(replace(PERFECT, noise_mg=1.0, walk_mg_per_root_h=5.0), 3)
     for a, b, c in zip(noise, walk, both, strict=True):
         assert c - 20.0 == pytest.approx((a - 20.0) + (b - 20.0), abs=1e-12)
+
+
+def test_noise_and_walk_have_nothing_to_do_with_each_other():
+    noise = [g - 20.0 for g in _record(replace(PERFECT, noise_mg=1.0), 3)][1:]
+    walk = _record(replace(PERFECT, walk_mg_per_root_h=5.0), 3)
+    # 1999 pairs: the standard error of a correlation is 0.022; four of it.
+    assert abs(statistics.correlation(noise, [b - a for a, b in pairwise(walk)])) < 0.09
 
 
 def test_the_noise_has_the_deviation_it_is_given():

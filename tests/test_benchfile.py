@@ -8,6 +8,7 @@ from importlib import resources
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from micropump_host.bench import (
     BenchFileError,
     BenchMismatchError,
@@ -110,6 +111,14 @@ def test_every_value_outside_its_range_is_refused_with_key_and_range(number, how
     what = refusal(text_with(kind, section, entry.name, value))
     assert f"[{section}] {entry.name} = " in what
     assert f"{low:g} to {high:g}" in what
+
+
+@pytest.mark.parametrize(
+    ("kind", "section", "entry"), [number for number in NUMBERS if number[2].metadata["above"]]
+)
+def test_a_range_that_starts_above_a_figure_leaves_it_out(kind, section, entry):
+    what = refusal(text_with(kind, section, entry.name, entry.metadata["low"]))
+    assert "must be above 0 to" in what
 
 
 def test_a_misspelt_key_gets_a_suggestion():

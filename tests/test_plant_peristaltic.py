@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from micropump_host.bench import LineEnd, PeristalticGeometry
 from micropump_host.bench.peristaltic import PeristalticImperfections, PeristalticPlant
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+
 from micropump_host.bench import (
     PeristalticGeometry,
     SyringeGeometry,
