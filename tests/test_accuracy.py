@@ -246,6 +246,17 @@ def test_second_hour_and_last_hour_are_judged_apart():
     assert result.total_volume_ml == pytest.approx(RATE_ML_H * 234 / 60)
 
 
+def test_two_hours_of_a_volumetric_pump_have_one_second_and_last_hour():
+    result = analyse(noisy(1), RATE_ML_H, VOLUMETRIC)
+    assert result.t2 == replace(result.t1, name="T2")
+    assert any("same time as T1" in note for note in result.notes)
+    method = adapted(VOLUMETRIC, from_min=10, to_min=40)
+    short = analyse(noisy(1, hours=0.75), RATE_ML_H, method)
+    assert short.t2 is None
+    assert any("no T2" in note for note in short.notes)
+    assert "trumpet_t2" not in short.to_json_dict()
+
+
 def test_ambulatory_settles_for_a_day_or_as_told():
     record = steady(RATE_ML_H * 1.02, hours=49, step_s=60)
     result = analyse(record, RATE_ML_H, AMBULATORY)

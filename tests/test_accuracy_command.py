@@ -405,9 +405,10 @@ def test_axes_are_those_of_the_standard_where_the_data_allows():
 
 def test_axes_are_extended_to_the_data_and_say_so():
     wild = analyse(rippled(ripple=1.5), 5, SYRINGE)
-    worst = max(max(abs(p.ep_max_percent), abs(p.ep_min_percent)) for p in wild.trumpet)
     trumpet = plots.trumpet_figure(wild)
-    assert trumpet.axes[0].get_ylim()[1] >= worst > 15
+    low, high = trumpet.axes[0].get_ylim()
+    assert high >= max(point.ep_max_percent for point in wild.trumpet) > 15
+    assert low <= min(point.ep_min_percent for point in wild.trumpet) < -15
     assert "error axis extended beyond ±15 %" in plots.figure_to_svg(trumpet)
     startup = plots.startup_figure(wild)
     assert startup.axes[0].get_ylim()[1] >= wild.startup_flow_ml_h.max() > 10

@@ -301,7 +301,7 @@ def analyse(
     from_index, to_index = _t1_indices(record, method, delivery, notes)
     windows_min = _usable_windows_min(method, to_index - from_index, notes)
     t1 = _period("T1", delivery, (from_index, to_index), rate_ml_h, windows_min)
-    t2 = _t2(delivery, method, rate_ml_h, windows_min, notes)
+    t2 = _t2(delivery, method, rate_ml_h, t1, notes)
     time_min, flow_ml_h = _startup(delivery, method, notes)
     if t1.volume_ml < 0:
         notes.append(
@@ -500,7 +500,7 @@ def _t2(
     delivery: _Delivery,
     method: Method,
     rate_ml_h: float,
-    windows_min: list[float],
+    t1: Period,
     notes: list[str],
 ) -> Period | None:
     if method.t2_length_min is None:
@@ -513,8 +513,12 @@ def _t2(
             "part of the infusion that T2 stands for."
         )
         return None
+    windows_min = [point.window_min for point in t1.trumpet]
     fitting = [w for w in windows_min if round(w / method.sample_interval_min) <= samples]
-    return _period("T2", delivery, (to_index - samples, to_index), rate_ml_h, fitting)
+    t2 = _period("T2", delivery, (to_index - samples, to_index), rate_ml_h, fitting)
+    if (t2.from_min, t2.to_min) == (t1.from_min, t1.to_min):
+        notes.append("T2, the last part of the record, is the same time as T1.")
+    return t2
 
 
 def _startup(delivery: _Delivery, method: Method, notes: list[str]) -> tuple[Floats, Floats]:
