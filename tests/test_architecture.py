@@ -1,4 +1,4 @@
-"""The arrows between the rooms, as docs/architecture.md draws them, hold; and it would be noticed."""
+"""The arrows between the rooms hold, as docs/architecture.md draws them; a break is noticed."""
 
 import ast
 import os

@@ -16,8 +16,7 @@ def wait_until(pump: Pump, *states: str, within_s: float = 60.0) -> Status:
     """
     deadline_s = time.monotonic() + within_s
     while (status := pump.status()).state not in states:
-        assert time.monotonic() < deadline_s, (
-            f"not {' or '.join(states)} within {within_s} s: {status}"
-        )
+        wanted = " or ".join(states)
+        assert time.monotonic() < deadline_s, f"not {wanted} within {within_s} s: {status}"
         time.sleep(POLL_S)
     return status

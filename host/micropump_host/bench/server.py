@@ -184,7 +184,7 @@ def serve(
     Args:
         bench: what to serve.
         endpoint: where.
-        speed: virtual seconds per second; 0 is as fast as it goes while the pump delivers, and
+        speed: virtual seconds per second; 0 is as fast as it goes while the pump infuses, and
             time standing still, but for requests, while it does not.
         should_stop: asked several times a second.
 
@@ -192,7 +192,7 @@ def serve(
     began_s = time.monotonic()
     began_ms = bench.now_ms
     while not should_stop():
-        racing = not speed and bench.delivering
+        racing = not speed and bench.infusing
         data = endpoint.read(0 if racing else LOOK_S)
         if speed:
             target_ms = began_ms + int((time.monotonic() - began_s) * 1000 * speed)

@@ -2,13 +2,15 @@
 
 Time jumps from event to event: a sample of the balance, an entry of the bench file's event list, a
 byte from the host. In between the firmware runs every control cycle, and the plant follows its
-closed forms.
+closed forms. The plant is brought up to date at samples, entries of the list and stops alone, so
+that what the balance sees does not depend, to the last bit, on how time was cut up or on who asked.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from micropump.controller import ALARM, INFUSING, KEEPING_OPEN, PAUSED, PROGRAMMED
+from micropump.controller import ALARM, INFUSING, PAUSED, PROGRAMMED
 from micropump.mechanism import Mechanism, build
 from micropump_host.bench.benchfile import Bench
 from micropump_host.bench.build import apply_event, build_balance, build_plant
@@ -18,6 +20,8 @@ from micropump_host.bench.motor import Motor
 from micropump_host.bench.plant import Plant
 
 _NEVER_MS = 1 << 62
+# A frame with its delimiter, or the beginning of one.
+_FRAMES = re.compile(rb"[^\x00]*\x00|[^\x00]+")
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class VirtualBench:
 
     Attributes:
         now_ms: virtual time since the pump was switched on.
+        plant: as it was at the last sample, event or stop; None before the first infusion.
         started_ms: when the present or last infusion started, or None.
 
     """
@@ -81,26 +86,34 @@ class VirtualBench:
         self._next_event = 0
 
     @property
-    def delivering(self) -> bool:
-        """Whether the pump is infusing or keeping the vein open."""
-        return self.ground.state in (INFUSING, KEEPING_OPEN)
+    def infusing(self) -> bool:
+        """Whether the pump is infusing; keeping the vein open is not."""
+        return self.ground.state == INFUSING
 
     def receive(self, now_ms: int, data: bytes) -> bytes:
         """Hand bytes from the host to the pump at ``now_ms``; returns the answer."""
         said = self.advance(now_ms)
-        said += self.ground.receive(self.now_ms, data)
-        if self.ground.state == PROGRAMMED:
-            self._programmed = True
-        elif self.ground.state == INFUSING and self._programmed:
-            self._start()
-        self._turn_motor()
+        # One by one: between two of them an infusion may end and another start.
+        for frame in _FRAMES.findall(data):
+            said += self.ground.receive(self.now_ms, frame)
+            if self.ground.state == PROGRAMMED:
+                self._programmed = True
+            elif self.ground.state == INFUSING and self._programmed:
+                self._start()
+            self._take_records()
         return said
 
     def advance(self, until_ms: int) -> bytes:
         """Go on to ``until_ms``, if that is not past; returns what the pump says to the host."""
         said = b""
         while self.now_ms < until_ms:
-            said += self._advance_to(min(until_ms, self._next_ms()))
+            moment_ms = self._next_ms()
+            at_ms = min(until_ms, moment_ms)
+            said += self.ground.advance(at_ms)
+            self.now_ms = at_ms
+            self._take_records()
+            if self.plant is not None and at_ms == moment_ms:
+                self._observe(self.plant)
         return said
 
     def close(self) -> None:
@@ -108,24 +121,27 @@ class VirtualBench:
         self._end()
         self.ground.close()
 
-    def _advance_to(self, at_ms: int) -> bytes:
-        said = self.ground.advance(at_ms)
-        self.now_ms = at_ms
-        self._turn_motor()
-        if self.plant is not None:
-            self.plant.advance(self._plant_s())
-            self._apply_events(self.plant)
-            if self._recording and at_ms >= self._sample_ms:
-                if self.ground.state in (INFUSING, PAUSED, ALARM):
-                    self._sample(self.plant)
-                else:
-                    self._end()
-        return said
+    def _observe(self, plant: Plant) -> None:
+        """Bring the plant up to date, do to it what is due, and read the balance if it is time."""
+        self.motor.turn(self.now_ms, plant)
+        plant.advance(self._plant_s())
+        self._apply_events(plant)
+        if self.now_ms < self._sample_ms:
+            return
+        self._sample_ms += self._interval_ms
+        if self._recording:
+            if self.ground.state in (INFUSING, PAUSED, ALARM):
+                self._sample(plant)
+            else:
+                self._end()
 
     def _next_ms(self) -> int:
         """The next moment at which something other than the firmware happens."""
-        next_ms = self._sample_ms if self._recording else _NEVER_MS
-        if self.started_ms is not None and self._next_event < len(self.bench.events):
+        if self.started_ms is None:
+            return _NEVER_MS
+        # After the record's end too: the motor must not gather the steps of days.
+        next_ms = self._sample_ms
+        if self._next_event < len(self.bench.events):
             event_ms = self.started_ms + round(self.bench.events[self._next_event].at_min * 60_000)
             next_ms = min(next_ms, event_ms)
         return max(next_ms, self.now_ms + 1)
@@ -137,7 +153,9 @@ class VirtualBench:
         self._programmed = False
         self.plant = build_plant(self.bench, geometry_of(mechanism))
         self._balance = build_balance(self.bench)
-        self.started_ms = self.motor.zero_ms = self._sample_ms = self.now_ms
+        self.started_ms = self.motor.zero_ms = self.now_ms
+        self.motor.steps = 0
+        self._sample_ms = self.now_ms + self._interval_ms
         self._next_event = 0
         self._recording = True
         self._recorder.begin(mechanism)
@@ -149,9 +167,8 @@ class VirtualBench:
             self._recording = False
             self._recorder.end()
 
-    def _turn_motor(self) -> None:
+    def _take_records(self) -> None:
         self.motor.take(self.ground.take_records(), self.plant)
-        self.motor.turn(self.now_ms, self.plant)
 
     def _plant_s(self) -> float:
         return (self.now_ms - self.motor.zero_ms) / 1000
@@ -169,4 +186,3 @@ class VirtualBench:
         t_s = self._plant_s()
         mass_g = self._balance.read(t_s, plant.outflow_ul)
         self._recorder.sample(Sample(t_s, mass_g, plant.pressure_pa, self.motor.steps))
-        self._sample_ms += self._interval_ms

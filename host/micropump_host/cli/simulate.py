@@ -53,7 +53,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--speed",
         default="1",
-        help="virtual seconds in a second: 1 is real time, or a number, or max (default: 1)",
+        help="virtual seconds in a second (default: 1, real time), or max: as fast as it goes while"
+        " infusing, standing still while not",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
