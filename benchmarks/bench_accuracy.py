@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from micropump_host.accuracy.iec import analyse
 from micropump_host.accuracy.method import VOLUMETRIC, Method, adapted
 from micropump_host.accuracy.record import Record, load_record
