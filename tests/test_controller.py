@@ -462,8 +462,13 @@ class Interleaving(RuleBasedStateMachine):
         (2, "runze-rz1030-0142", "pg5-16"),
     ]
 
-    @initialize(start_ms=st.sampled_from(NEAR_WRAPS_MS), key=st.sampled_from(keys))
-    def power_on(self, start_ms, key):
+    @initialize(
+        start_ms=st.sampled_from(NEAR_WRAPS_MS),
+        key=st.sampled_from(keys),
+        phase=st.sampled_from([IDLE, INFUSING, KEEPING_OPEN, KEEPING_OPEN]),
+        more_ul=st.sampled_from([40, 1, 0]),
+    )
+    def power_on(self, start_ms, key, phase, more_ul):
         self.pump = VirtualPump(Identity("cpython", "virtual", 1, "", 0), start_ms)
         self.parts = mechanism.build(*key)
         self.program = None
@@ -472,6 +477,10 @@ class Interleaving(RuleBasedStateMachine):
         self.cut = 0
         self.made = 0
         self.pending = []
+        if phase != IDLE:
+            self.load(240_000, True, 100, more_ul, KVO_BY_RULE)
+        if phase == KEEPING_OPEN:
+            self.about_the_end_of_a_phase(400)
 
     @property
     def state(self):
@@ -507,12 +516,13 @@ class Interleaving(RuleBasedStateMachine):
 
     # Rates at which a program of the least VTBI takes from a third of a second to ten hours.
     @rule(
-        rate_ul_h=st.sampled_from([10, 999, 10_000, 60_000, 240_000]),
+        rate_ul_h=st.sampled_from([240_000, 60_000, 10_000, 999, 10]),
+        starts=st.sampled_from([True, True, False]),
         vtbi_ul=st.sampled_from([100, 137]),
         more_ul=st.sampled_from([0, 1, 40]),
         kvo_ul_h=st.sampled_from([KVO_BY_RULE, KVO_OFF, 10]),
     )
-    def load(self, rate_ul_h, vtbi_ul, more_ul, kvo_ul_h):
+    def load(self, rate_ul_h, starts, vtbi_ul, more_ul, kvo_ul_h):
         values = (self.parts, rate_ul_h, vtbi_ul, 0, kvo_ul_h, vtbi_ul + more_ul)
         assert therapy.check_continuous(*values) == OK
         program = therapy.continuous(*values)
@@ -524,6 +534,8 @@ class Interleaving(RuleBasedStateMachine):
             self.program_id += 1
             self.program, self.made, self.pending = program, 0, []
             self.content = self.parts.steps_for_ul(vtbi_ul + more_ul)
+            if starts:
+                self.start(True)
 
     @rule(right=st.sampled_from([True, True, True, False]))
     def start(self, right):
@@ -551,8 +563,8 @@ class Interleaving(RuleBasedStateMachine):
             assert answer == (INTERLOCK if self.pump.inputs.interlock_open else NOTHING_LEFT)
             assert self.state == PAUSED
 
-    @precondition(lambda self: hasattr(self, "pump") and self.state != IDLE)
-    @rule(sure=st.integers(0, 3))
+    @precondition(lambda self: self.state != IDLE)
+    @rule(sure=st.integers(0, 5))
     def stop(self, sure):
         # Seldom, or there would be little else.
         if sure == 0:
@@ -571,14 +583,31 @@ class Interleaving(RuleBasedStateMachine):
         self.command("acknowledge")
         assert self.state != ALARM
 
-    @rule(is_open=st.sampled_from([False, False, True]))
-    def interlock(self, is_open):
-        self.pump.inputs.interlock_open = is_open
+    @rule(ms=st.integers(0, 300), stays=st.sampled_from([False, False, True]))
+    def interlock(self, ms, stays):
+        self.pump.inputs.interlock_open = True
+        self.time_passes(ms)
+        self.pump.inputs.interlock_open = stays
 
-    @rule(ms=st.integers(1, 400) | st.integers(1, 30_000))
+    @rule()
+    def close_interlock(self):
+        self.pump.inputs.interlock_open = False
+
+    @rule(ms=st.integers(0, 400) | st.integers(1000, 20_000))
     def time_passes(self, ms):
         self.pump.advance(self.pump.now_ms + ms)
         self.collect()
+
+    @precondition(lambda self: self.state in (INFUSING, KEEPING_OPEN))
+    @rule(ms=st.integers(0, 700))
+    def about_the_end_of_a_phase(self, ms):
+        phase = self.pump.controller.motion.planning
+        for _ in range(2000):
+            motion = self.pump.controller.motion
+            if not motion.running or motion.planning != phase or motion.finished:
+                break
+            self.pump.advance(self.pump.now_ms + 50)
+        self.time_passes(ms)
 
     @rule(ms=st.integers(1, HORIZON_MS + 50) | st.integers(1, 36_000_000))
     def late_tick(self, ms):
@@ -645,4 +674,4 @@ class Interleaving(RuleBasedStateMachine):
 
 
 TestInterleaving = Interleaving.TestCase
-TestInterleaving.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+TestInterleaving.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
