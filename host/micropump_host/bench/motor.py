@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
-from micropump.motion import edges_us
+from micropump.motion import QUANTUM_MS, edges_us
 from micropump_host.bench.ground import Abort, Quantum, Record
 from micropump_host.bench.plant import Plant
 
@@ -12,7 +12,7 @@ class Motor:
     """Holds the quanta that are not yet made and makes them as time goes on.
 
     Attributes:
-        steps: microsteps made so far.
+        steps: microsteps made since whoever holds the motor last set this to zero.
         zero_ms: the virtual time that is the plant's time zero.
 
     """
@@ -39,7 +39,8 @@ class Motor:
         waiting = self._waiting
         while waiting and waiting[0].start_ms < until_ms:
             quantum = waiting[0]
-            if self._made or quantum.start_ms + 100 > until_ms:
+            # A train may end a microsecond after its quantum: not with the present in the way.
+            if self._made or quantum.start_ms + QUANTUM_MS >= until_ms:
                 if not self._turn_part(quantum, until_ms, plant):
                     return
             elif plant is not None:
