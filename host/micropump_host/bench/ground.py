@@ -163,6 +163,8 @@ class MicroPythonGround(Ground):
             stderr=subprocess.STDOUT,
             text=True,
             bufsize=1,
+            # Ctrl-C on the terminal is for us, who then end it in order.
+            start_new_session=True,
         )
         self._records: list[Record] = []
         self.due_ms = start_ms
