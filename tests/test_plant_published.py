@@ -117,6 +117,8 @@ def test_a_large_syringe_is_uneven_below_its_least_recommended_rate():
     """Perfusor Compact Plus recommends at least 1 mL/h for 50 mL: below, the plunger sticks."""
     spread = {}
     for rate_ml_h in (0.5, 1.0, 5.0):
-        high, low = window(errors_percent(plant_of(1), rate_ml_h), 5)
+        high, low = window(errors_percent(plant_of(1), rate_ml_h), 2)
         spread[rate_ml_h] = high - low
-    assert spread[0.5] > spread[1.0] > spread[5.0]
+    # Measured 57, 8 and 7 %: at 1 mL/h only the screw's error is left.
+    assert spread[0.5] > 3.0 * spread[1.0]
+    assert spread[1.0] < 2.0 * spread[5.0]
