@@ -42,8 +42,13 @@ class VirtualPump:
         """Hand in bytes from the host at ``now_ms`` and return the answer."""
         self.advance(now_ms)
         self.now_ms = self.stepper.now_ms = now_ms
-        self.link.receive(now_ms & CLOCK_MASK, data)
-        self._collect()
+        at = 0
+        while at < len(data):
+            # A frame at a time: a stop of the motor has its place between the quanta.
+            end = data.find(b"\x00", at) + 1 or len(data)
+            self.link.receive(now_ms & CLOCK_MASK, data[at:end])
+            self._collect()
+            at = end
         # A command may have started the motor: look again at once.
         self.due_ms = now_ms
         self.advance(now_ms)
