@@ -511,6 +511,17 @@ def test_resume_with_the_interlock_still_open_is_refused():
 
 
 @pytest.mark.parametrize("ground", ["cpython", "micropython"])
+def test_rare_readings_of_a_fast_pump(ground):
+    # More steps between two readings than MicroPython's heap could hold as a trace.
+    with rig(ground, bench=quick_bench(sample_interval_s=3_600)) as made:
+        made.order(50_000, 50_000, 50_000)
+        made.advance(62 * MINUTE_MS)
+        assert [sample.t_s for sample in made.samples] == [0, 3_600]
+        assert made.pump.status().state == "completed"
+        assert made.bench.motor.steps == made.pump.status().target_steps
+
+
+@pytest.mark.parametrize("ground", ["cpython", "micropython"])
 def test_ten_hours_of_keeping_open_do_not_gather_steps(ground):
     with rig(ground, bench=quick_bench(sample_interval_s=10)) as made:
         made.order(60_000, 1_000, 50_000)

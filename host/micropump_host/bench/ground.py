@@ -151,6 +151,8 @@ class MicroPythonGround(Ground):
 
     # Much more than the board has: here the heap also holds the trace until it is taken.
     HEAP = "heapsize=8M"
+    # An hour of a fast pump's trace would not fit.
+    STRIDE_MS = 600_000
 
     def __init__(self, kind: int, drive_id: str, time_x1000: int, start_ms: int = 0) -> None:
         firmware_dir = Path(micropump.__file__).parent.parent
@@ -167,6 +169,7 @@ class MicroPythonGround(Ground):
             start_new_session=True,
         )
         self._records: list[Record] = []
+        self._now_ms = start_ms
         self.due_ms = start_ms
         self.ticks = 0
         self.state = 0
@@ -174,7 +177,12 @@ class MicroPythonGround(Ground):
 
     def advance(self, until_ms: int) -> bytes:
         """Run the control cycles up to ``until_ms``."""
-        return self._ask(f"A {until_ms}")
+        said = b""
+        while until_ms - self._now_ms > self.STRIDE_MS:
+            self._now_ms += self.STRIDE_MS
+            said += self._ask(f"A {self._now_ms}")
+        self._now_ms = until_ms
+        return said + self._ask(f"A {until_ms}")
 
     def receive(self, now_ms: int, data: bytes) -> bytes:
         """Hand in bytes from the host."""
