@@ -19,7 +19,7 @@ from micropump_host.errors import MicropumpError
 
 # How long to look for bytes before time goes on, s.
 LOOK_S = 0.005
-# Virtual time in one go when it runs as fast as it can: short enough to answer at once.
+# Virtual time in one go where it runs as fast as it can: short enough to answer at once.
 FREE_STRIDE_MS = 10_000
 REQUEST_MS = 1
 READ_BYTES = 4096
@@ -56,17 +56,15 @@ class PtyEndpoint(Endpoint):
     """A pseudo-terminal, optionally with a symbolic link of a name that stays the same."""
 
     def __init__(self, link: Path | None = None) -> None:
+        if link is not None:
+            _make_way(link)
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
         self._link = link
-        self.name = os.ttyname(self._slave)
+        self._device = self.name = os.ttyname(self._slave)
         if link is not None:
-            if link.exists() and not link.is_symlink():
-                raise ServeError("a file is in the way", str(link), "Choose another name.")
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
-            link.symlink_to(self.name)
+            link.symlink_to(self._device)
             self.name = str(link)
 
     def read(self, timeout_s: float) -> bytes:
@@ -83,10 +81,29 @@ class PtyEndpoint(Endpoint):
 
     def close(self) -> None:
         """Hang up."""
-        if self._link is not None:
-            self._link.unlink(missing_ok=True)
+        # Another virtual pump may have taken the name over.
+        if self._link is not None and _leads_to(self._link) == self._device:
+            self._link.unlink()
         os.close(self._slave)
         os.close(self._master)
+
+
+def _make_way(link: Path) -> None:
+    """Remove what an earlier virtual pump left at ``link``; ServeError if it is anything else."""
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if _leads_to(link).startswith("/dev/"):
+            link.unlink()
+    except OSError as error:
+        raise ServeError(
+            f"cannot make the link ({error.strerror})", str(link), "Choose another name."
+        ) from None
+    if link.is_symlink() or link.exists():
+        raise ServeError("something else is in the way", str(link), "Choose another name.")
+
+
+def _leads_to(link: Path) -> str:
+    return str(link.readlink()) if link.is_symlink() else ""
 
 
 class TcpEndpoint(Endpoint):
@@ -148,6 +165,7 @@ class TcpEndpoint(Endpoint):
         if self._client is not None:
             client.close()
             return
+        client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client = client
         if self._with_rfc2217:
@@ -158,7 +176,10 @@ class TcpEndpoint(Endpoint):
     def _send(self, data: bytes) -> None:
         if self._client is not None:
             try:
-                self._client.sendall(data)
+                # A host that does not read loses what does not fit; it must not hold up the pump.
+                self._client.send(data)
+            except BlockingIOError:
+                pass
             except OSError:
                 self._drop()
 
@@ -191,11 +212,16 @@ def serve(
     """
     began_s = time.monotonic()
     began_ms = bench.now_ms
+    late = False
     while not should_stop():
         racing = not speed and bench.infusing
-        data = endpoint.read(0 if racing else LOOK_S)
+        data = endpoint.read(0 if racing or late else LOOK_S)
         if speed:
-            target_ms = began_ms + int((time.monotonic() - began_s) * 1000 * speed)
+            wanted_ms = began_ms + int((time.monotonic() - began_s) * 1000 * speed)
+            target_ms = min(wanted_ms, bench.now_ms + FREE_STRIDE_MS)
+            # Time that this computer cannot keep up with is lost; made up for, it would grow.
+            late = target_ms < wanted_ms
+            began_ms -= wanted_ms - target_ms
         elif racing:
             target_ms = bench.now_ms + FREE_STRIDE_MS
         else:
