@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import time
 from typing import Protocol
 
 import serial
@@ -9,6 +10,20 @@ import serial
 from micropump_host.client.errors import PortAbsentError, PortBusyError, PumpGoneError
 
 BAUD = 115_200
+
+# How long pyserial waits at a time. It stays the same while a port is open: with RFC 2217 pyserial
+# negotiates all settings anew for each change.
+_POLL_S = 0.05
+
+# What pyserial raises on a line that is gone: a TypeError where it reads from no descriptor, an
+# error of the terminal where it drains or flushes one (there are none on Windows).
+_BROKEN: tuple[type[Exception], ...] = (serial.SerialException, OSError, TypeError)
+with contextlib.suppress(ImportError):
+    import termios
+
+    _BROKEN += (termios.error,)
+# A name or URL that makes no sense is a ValueError.
+_UNOPENED: tuple[type[Exception], ...] = (*_BROKEN, ValueError)
 
 
 class Line(Protocol):
@@ -36,15 +51,25 @@ class Port:
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self.url = url
+        # pyserial has no write timeout for RFC 2217, and refuses to open with one.
+        write_timeout_s = None if url.lower().startswith("rfc2217:") else timeout_s
         try:
             self._serial = serial.serial_for_url(
-                url, baudrate=BAUD, timeout=timeout_s, write_timeout=timeout_s, do_not_open=True
+                url,
+                baudrate=BAUD,
+                timeout=_POLL_S,
+                write_timeout=write_timeout_s,
+                do_not_open=True,
             )
+        except (serial.SerialException, ValueError) as error:
+            raise _opening_error(url, error) from None
+        try:
             if "://" not in url:
                 # Two programs on one port take each other's answers.
                 self._serial.exclusive = True
             self._serial.open()
-        except (serial.SerialException, OSError, ValueError) as error:
+        except _UNOPENED as error:
+            self.close()
             raise _opening_error(url, error) from None
 
     def write(self, data: bytes) -> None:
@@ -52,18 +77,19 @@ class Port:
         try:
             self._serial.write(data)
             self._serial.flush()
-        except (serial.SerialException, OSError) as error:
+        except _BROKEN as error:
             raise self._gone(error) from None
 
     def read(self, timeout_s: float) -> bytes:
         """At least one byte if any comes within ``timeout_s``; raises PumpGoneError."""
+        deadline_s = time.monotonic() + timeout_s
         try:
-            self._serial.timeout = timeout_s
             data = self._serial.read(1)
+            while not data and time.monotonic() < deadline_s:
+                data = self._serial.read(1)
             if data and (waiting := self._serial.in_waiting):
                 data += self._serial.read(waiting)
-        except (serial.SerialException, OSError, TypeError) as error:
-            # pyserial reads from a descriptor that is gone with a TypeError.
+        except _BROKEN as error:
             raise self._gone(error) from None
         return bytes(data)
 
@@ -71,13 +97,17 @@ class Port:
         """Forget what came before: answers to another program."""
         try:
             self._serial.reset_input_buffer()
-        except (serial.SerialException, OSError) as error:
+        except _BROKEN as error:
             raise self._gone(error) from None
 
     def close(self) -> None:
         """Close the line; never fails."""
-        with contextlib.suppress(serial.SerialException, OSError):
+        # pyserial leaves its socket open where the other end was the first to close.
+        connection = getattr(self._serial, "_socket", None)
+        with contextlib.suppress(*_BROKEN):
             self._serial.close()
+        if connection:
+            connection.close()
 
     def _gone(self, error: Exception) -> PumpGoneError:
         return PumpGoneError(

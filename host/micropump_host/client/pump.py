@@ -16,6 +16,7 @@ from micropump_host.client.errors import (
     PortAbsentError,
     PortBusyError,
     PumpGoneError,
+    PumpRefusedError,
     PumpRestartedError,
     PumpTimeoutError,
     refusal,
@@ -25,9 +26,7 @@ from micropump_host.client.port import Line, Port
 KIND_NAMES = {KIND_SYRINGE: "syringe", KIND_PERISTALTIC: "peristaltic"}
 ANSWER_TIMEOUT_S = 1.0
 TRIES = 3
-
-# What the pump says of a request that reached it damaged: worth sending once more.
-_DAMAGED_ON_THE_WAY = (wire.BAD_COBS, wire.TOO_SHORT, wire.TOO_LONG, wire.BAD_CRC)
+REATTACH_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,10 @@ class Pump:
         self._on_telemetry = on_telemetry
         self._session = secrets.randbelow(0xFFFFFFFF) + 1
         self._sequence = 0
+        self._silence_s = 0
         self._received = bytearray()
+        # Why what was received last was no answer.
+        self._unread = ""
         self._open_port = open_port
         self._port = open_port(url, timeout_s)
         try:
@@ -165,10 +167,11 @@ class Pump:
     def watch_for_silence(self, silence_s: int) -> None:
         """Have the pump raise a low-priority alarm when it hears nothing for ``silence_s`` s."""
         self._request(wire.HELLO, {"silence_s": silence_s})
+        self._silence_s = silence_s
 
     def identify(self) -> Info:
         """Ask once more what the pump is."""
-        return _info(self._request(wire.HELLO, {"silence_s": 0}))
+        return _info(self._request(wire.HELLO, {"silence_s": self._silence_s}))
 
     def status(self) -> Status:
         """What the pump is doing."""
@@ -244,11 +247,11 @@ class Pump:
 
     def _hello(self) -> Info:
         try:
-            return _info(self._request(wire.HELLO, {"silence_s": 0}))
+            return self.identify()
         except PumpTimeoutError:
-            heard = bytes(self._received[:32])
+            heard = repr(bytes(self._received[:32])) if self._received else self._unread
             self._received.clear()
-            what = f"what answers is not a pump ({heard!r})" if heard else "nothing answers"
+            what = f"what answers is not a pump ({heard})" if heard else "nothing answers"
             raise NotAPumpError(
                 what, self.url, "Check that this port is the pump's and that its firmware runs."
             ) from None
@@ -262,13 +265,14 @@ class Pump:
         try:
             data = codec.encode(frame)
         except codec.FrameError as error:
-            raise PumpTimeoutError(str(error), self.url) from None
-        while True:
-            try:
-                answer = self._exchange(data)
-                break
-            except PumpGoneError as error:
-                self._reattach(error)
+            raise PumpRefusedError(
+                str(error),
+                "request",
+                "Choose a value within the range.",
+                wire.OUT_OF_RANGE,
+                error.field,
+            ) from None
+        answer = self._exchange_over_breaks(data, message)
         if answer.message != wire.ERROR:
             return answer.values
         if answer.values["code"] == wire.UNKNOWN_SESSION:
@@ -279,19 +283,45 @@ class Pump:
             )
         raise refusal(message, **answer.values)
 
-    def _exchange(self, data: bytes) -> codec.Frame:
-        for _ in range(TRIES):
+    def _exchange_over_breaks(self, data: bytes, message: int) -> codec.Frame:
+        """The answer to ``data``, over a line that may be away for up to ``reattach_s``."""
+        try:
+            return self._exchange(data, message)
+        except PumpGoneError as error:
+            if self.reattach_s <= 0:
+                raise
+            gone = error
+        if self._on_gone:
+            self._on_gone(gone)
+        deadline_s = time.monotonic() + self.reattach_s
+        while True:
+            self._port.close()
+            self._received.clear()
+            try:
+                self._port = self._open_port(self.url, self.timeout_s)
+                return self._exchange(data, message)
+            except (PortAbsentError, PortBusyError, PumpGoneError):
+                if time.monotonic() > deadline_s:
+                    raise gone from None
+                time.sleep(REATTACH_PAUSE_S)
+
+    def _exchange(self, data: bytes, message: int) -> codec.Frame:
+        answers = (_answer_to(message), wire.ERROR)
+        for tries_left in reversed(range(TRIES)):
             self._port.write(data)
             deadline_s = time.monotonic() + self.timeout_s
             while (left_s := deadline_s - time.monotonic()) > 0:
                 frame = self._next_frame(left_s)
                 if frame is None:
                     continue
-                if frame.sequence == self._sequence and frame.session == self._session:
-                    return frame
+                if (frame.session, frame.sequence) == (self._session, self._sequence):
+                    if frame.message in answers:
+                        return frame
+                    self._unread = f"an echo: {codec.NAMES[frame.message]}"
                 if frame.message == wire.TELEMETRY and self._on_telemetry:
                     self._on_telemetry(_status(frame.values))
-                if frame.message == wire.ERROR and frame.values["code"] in _DAMAGED_ON_THE_WAY:
+                # Not on the last try: this may be about noise, and the answer right behind it.
+                if tries_left and _damaged_on_the_way(frame):
                     break
         raise PumpTimeoutError(
             f"no answer within {TRIES} × {self.timeout_s:g} s",
@@ -309,26 +339,21 @@ class Pump:
         self._received[:] = rest
         try:
             return codec.decode(stuffed)
-        except codec.FrameError:
+        except codec.FrameError as error:
+            self._unread = str(error)
             return None
 
-    def _reattach(self, error: PumpGoneError) -> None:
-        """Open the line again within ``reattach_s``; raises ``error`` if it cannot be done."""
-        if self.reattach_s <= 0:
-            raise error
-        if self._on_gone:
-            self._on_gone(error)
-        self._port.close()
-        deadline_s = time.monotonic() + self.reattach_s
-        while True:
-            try:
-                self._port = self._open_port(self.url, self.timeout_s)
-                break
-            except (PortAbsentError, PortBusyError):
-                if time.monotonic() > deadline_s:
-                    raise error from None
-                time.sleep(0.1)
-        self._received.clear()
+
+def _damaged_on_the_way(frame: codec.Frame) -> bool:
+    """Whether the pump says that it could not read a request: worth sending once more."""
+    unreadable = (wire.BAD_COBS, wire.TOO_SHORT, wire.TOO_LONG, wire.BAD_CRC)
+    return frame.message == wire.ERROR and frame.values["code"] in unreadable
+
+
+def _answer_to(message: int) -> int:
+    """The message that answers ``message``."""
+    reply = message | wire.REPLY
+    return reply if reply in codec.NAMES else wire.DONE
 
 
 def _info(values: dict[str, Any]) -> Info:
