@@ -606,9 +606,10 @@ TestBadLine = BadLine.TestCase
 # -- sessions -------------------------------------------------------------------------------------
 
 
-def test_before_a_session_nothing_is_obeyed() -> None:
+@pytest.mark.parametrize("session", [SESSION, wire.NO_SESSION])
+def test_before_a_session_nothing_is_obeyed(session: int) -> None:
     host = Host()
-    host.session = SESSION
+    host.session = session
     for message in (wire.STATUS, wire.STOP, wire.LOG):
         values = {"first": 0} if message == wire.LOG else {}
         answer = host.ask(message, **values)
