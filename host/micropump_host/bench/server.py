@@ -136,10 +136,11 @@ class TcpEndpoint(Endpoint):
         """Bytes from the host that is connected."""
         watched = [self._listener] + ([self._client] if self._client else [])
         ready = select.select(watched, [], [], timeout_s)[0]
-        if self._listener in ready:
-            self._accept()
         if self._client is None or self._client not in ready:
+            if self._listener in ready:
+                self._accept()
             return b""
+        # Whoever else is at the door waits: this host may just be saying goodbye.
         try:
             data = self._client.recv(READ_BYTES)
         except OSError:
