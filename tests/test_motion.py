@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from micropump import mechanism, therapy
+from micropump.controller import COMPLETED, INFUSING, KEEPING_OPEN, Controller
 from micropump.mechanism import Mechanism
 from micropump.motion import HORIZON_MS, QUANTUM_MS, START_DELAY_MS, Motion, edges_us
 from micropump.therapy import INFUSED, KVO, Program
@@ -281,6 +282,22 @@ def test_sampled_moments_of_a_long_run(parts, rate_ul_h, spans_ms):
         check_run(motion, stepper, rate_ul_h, stepper.quanta + span_ms // QUANTUM_MS)
 
 
+@pytest.mark.parametrize("steps", [MILLION - 1, MILLION, MILLION + 1, 2 * MILLION, 2_345_678])
+def test_millions_of_steps_are_delivered_to_the_last(steps):
+    # 2.2 nL a step at 1200 mL/h are 15,000 steps in a quantum.
+    stepper = CountingStepper()
+    motion = Motion(stepper)
+    program = Program(mechanism.syringe("terumo-1", "m5-0.8-32"))
+    program.add(GREATEST_RATE_UL_H, steps, INFUSED)
+    motion.load(program)
+    motion.start(0)
+    while not motion.finished:
+        motion.advance(QUANTUM_MS)
+    motion.advance(HORIZON_MS)
+    assert stepper.steps == steps
+    assert (motion.delivered_millions[0], motion.delivered_rest[0]) == divmod(steps, MILLION)
+
+
 class CountingStepper:
     """Counts, and keeps nothing."""
 
@@ -319,6 +336,12 @@ def test_ten_days_tick_by_tick(rate_ul_h):
     for day in range(1, 11):
         check_run(motion, stepper, rate_ul_h, day * DAY_MS // QUANTUM_MS)
 
+
+# The most nanolitres in a step: the greatest numerator.
+HIGHEST_RATIO = max(
+    (key[1:] for key in support.MECHANISMS if key[0] == mechanism.KIND_PERISTALTIC),
+    key=lambda ids: mechanism.peristaltic(*ids).nl_num,
+)
 
 # -- small integers ----------------------------------------------------------------------------
 
@@ -392,6 +415,26 @@ def test_motion_stays_within_small_integers(rate_ul_h):
         assert not motion.mismatch
         # Had the integers become plain on the way, nothing would have been checked.
         assert type(motion._parts) is Small
+
+
+@pytest.mark.parametrize("key", [(1, "bd-plastipak-60", "t8-2mm-16"), (2, *HIGHEST_RATIO)])
+def test_the_whole_tick_stays_within_small_integers(key):
+    # The controller through the wrap of its clock: infusing, KVO, empty.
+    parts = small_mechanism(key)
+    stepper = SmallStepper()
+    now_ms = stepper.now_ms = SMALL_INT_LIMIT - 1500
+    pump = Controller(stepper, Small(now_ms))
+    program = therapy.continuous(parts, 900_000, 500, 0, 900_000, 700)
+    assert pump.load(Small(now_ms), program, 1) == pump.start(Small(now_ms), 1) == therapy.OK
+    states = set()
+    while pump.state != COMPLETED:
+        now_ms = stepper.now_ms = now_ms + 49
+        due_ms = pump.tick(Small(now_ms & CLOCK_MASK), pump.inputs)
+        assert type(due_ms) is Small
+        states.add(pump.state)
+    assert states == {INFUSING, KEEPING_OPEN, COMPLETED}
+    assert now_ms > SMALL_INT_LIMIT
+    assert type(pump.uptime_ms) is Small
 
 
 def test_terms_are_bounded_for_every_mechanism():
