@@ -5,8 +5,13 @@ from typing import TextIO
 
 from micropump.mechanism import Mechanism
 from micropump_host.bench.world import Sample
+from micropump_host.errors import MicropumpError
 
 HEADER = "t_s,mass_g,pressure_pa,steps"
+
+
+class RecordError(MicropumpError):
+    """The record of an infusion cannot be written."""
 
 
 class CsvRecorder:
@@ -18,6 +23,9 @@ class CsvRecorder:
         folder: made if it is not there.
         description: goes into the file as a comment.
 
+    Raises RecordError if the folder or a file in it cannot be written; a file of an earlier bench
+    is overwritten.
+
     """
 
     def __init__(self, folder: Path, description: str) -> None:
@@ -25,13 +33,20 @@ class CsvRecorder:
         self._description = description
         self._count = 0
         self._file: TextIO | None = None
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _not_writable(folder, error) from None
 
     def begin(self, mechanism: Mechanism) -> None:
         """Open the next file."""
         self._count += 1
         name = "samples.csv" if self._count == 1 else f"samples-{self._count}.csv"
-        self._file = (self._folder / name).open("w", encoding="utf-8", buffering=1)
+        path = self._folder / name
+        try:
+            self._file = path.open("w", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise _not_writable(path, error) from None
         self._file.write(f"# {self._description}, {mechanism.item_id} on {mechanism.drive_id}\n")
         self._file.write(HEADER + "\n")
 
@@ -47,6 +62,12 @@ class CsvRecorder:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _not_writable(path: Path, error: OSError) -> RecordError:
+    return RecordError(
+        f"the record cannot be written ({error.strerror})", str(path), "Choose another folder."
+    )
 
 
 class ListRecorder:
