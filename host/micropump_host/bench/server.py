@@ -5,7 +5,6 @@ import os
 import select
 import socket
 import time
-import tty
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,12 @@ from serial import rfc2217
 
 from micropump_host.bench.world import VirtualBench
 from micropump_host.errors import MicropumpError
+
+try:
+    import tty
+except ImportError:
+    # Windows has no pseudo-terminals; everything else works there.
+    tty = None  # type: ignore[assignment]
 
 # How long to look for bytes before time goes on, s.
 LOOK_S = 0.005
@@ -56,6 +61,10 @@ class PtyEndpoint(Endpoint):
     """A pseudo-terminal, optionally with a symbolic link of a name that stays the same."""
 
     def __init__(self, link: Path | None = None) -> None:
+        if tty is None:
+            raise ServeError(
+                "this computer has no pseudo-terminals", "simulate", "Add --tcp 127.0.0.1:5555."
+            )
         if link is not None:
             _make_way(link)
         self._master, self._slave = os.openpty()
