@@ -80,21 +80,40 @@ def run(args: argparse.Namespace) -> int:
             "run",
             "Add --yes if the order may be started without asking.",
         )
-    with connect(args, reattach_s=args.reattach_s, on_gone=_say_gone) as pump:
+    if not args.reattach_s >= 0:
+        raise UsageError("the time to reattach is below zero", "--reattach-s", "Try 30, or 0.")
+    with connect(args, on_gone=_say_gone) as pump:
+        # Not before: a pump that cannot be reached at all is said to be so at once.
+        pump.reattach_s = args.reattach_s
         accepted = None
         if order:
             accepted = _program(pump, order)
-            if not args.yes and not Confirm.ask("Start?", console=remarks, default=False):
+            if not args.yes and not _confirmed():
                 remarks.print("Not started.")
                 return EXIT_REFUSED
             pump.start(accepted.program_id)
         first_event = pump.info.next_event if order else 0
-        status = _follow(pump)
+        try:
+            status = _follow(pump)
+        except KeyboardInterrupt:
+            remarks.print(
+                "\n[yellow]The pump goes on by itself.[/yellow] To follow it again: micropump run"
+                " --attach; to stop it: micropump stop."
+            )
+            raise
         if args.stop_at_end and status.state == "kvo":
             pump.stop()
             status = pump.status()
         pump.watch_for_silence(0)
         return _report(args, pump, order, accepted, status, first_event)
+
+
+def _confirmed() -> bool:
+    try:
+        return Confirm.ask("Start?", console=remarks, default=False)
+    except EOFError:
+        # Ctrl-D, or whoever was to answer has gone.
+        return False
 
 
 def _program(pump: Pump, order: Order) -> Accepted:
@@ -180,12 +199,23 @@ def _report(
         )
     else:
         remarks.print(status_table(status))
+        if not delivered:
+            remarks.print(_why_not_delivered(status))
         if status.state == "kvo":
             remarks.print(
                 f"The VTBI is delivered; KVO at {rate(status.rate_ul_h)} goes on until the pump is"
                 " stopped (micropump stop)."
             )
     return EXIT_DONE if delivered else EXIT_REFUSED
+
+
+def _why_not_delivered(status: Status) -> str:
+    if not status.target_steps or status.state in ("idle", "programmed"):
+        return "No infusion is under way: micropump run ORDER.toml starts one."
+    text = f"The VTBI is not delivered; the pump is in the state {status.state}."
+    if status.state == "alarm":
+        text += " To go on: remove the cause, then micropump acknowledge and micropump resume."
+    return text
 
 
 def _say_gone(error: PumpGoneError) -> None:
