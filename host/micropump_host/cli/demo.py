@@ -5,6 +5,7 @@ interpreted by MicroPython, run an order on it over a serial port, and analyse w
 """
 
 import argparse
+import importlib.util
 import json
 import subprocess
 import sys
@@ -56,13 +57,28 @@ CASES = (
 )
 
 
+_LIBRARIES = ("numpy", "scipy", "matplotlib", "jinja2")
+
+_EPILOG = """\
+examples:
+  micropump demo                    then open out/demo/report.html
+  micropump demo --out /tmp/demo
+
+Beside the page, DIR has for each infusion the balance's readings (samples.csv), the numbers
+(accuracy.json) and the curves (PNG, SVG). The same firmware gives the same files every time.
+"""
+
+
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "demo",
         help="two infusions of two hours on the virtual bench, and their curves",
         description="Run 5 mL/h from a syringe and 25 mL/h through a peristaltic head on the "
-        "virtual bench, each for two hours of virtual time, and write a page with the curves.",
+        "virtual bench, each for two hours of virtual time, and write a page with the curves. "
+        "It takes less than a minute.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--out", type=Path, default=Path("out/demo"), metavar="DIR", help="default: out/demo"
@@ -79,10 +95,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """``micropump demo``."""
+    _check_before(args)
     # The other commands must work without numpy and matplotlib.
     from micropump_host.report import render_page  # noqa: PLC0415
 
-    args.out.mkdir(parents=True, exist_ok=True)
     runs = [
         _run_case(case, args.orders / case.order, args.out / case.name)
         for case in track(CASES, "Infusing and measuring", console=remarks)
@@ -93,6 +109,30 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"{case.title}: mean error A {result.accuracy.mean_error_percent:+.2f} %")
     console.print(f"The report is {page}")
     return EXIT_DONE
+
+
+def _check_before(args: argparse.Namespace) -> None:
+    """Raise MicropumpError for what would otherwise only fail half-way."""
+    for library in _LIBRARIES:
+        if importlib.util.find_spec(library) is None:
+            raise MicropumpError(
+                f"the library {library} is not installed",
+                "micropump demo",
+                'Install what this command needs with: pip install "micropump[accuracy,bench]"',
+            )
+    for case in CASES:
+        if not (args.orders / case.order).is_file():
+            raise MicropumpError(
+                "there is no such order",
+                str(args.orders / case.order),
+                "Run this in Micropump's checkout, or name its examples/orders with --orders.",
+            )
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MicropumpError(
+            f"the report cannot be written ({error.strerror})", str(args.out), "Choose another DIR."
+        ) from None
 
 
 def _run_case(case: Case, order: Path, out: Path) -> Any:
