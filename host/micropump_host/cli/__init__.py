@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from micropump import VERSION
@@ -12,9 +13,9 @@ from micropump_host.errors import EXIT_REFUSED, MicropumpError
 _DESCRIPTION = """\
 Drive an infusion pump built on a Raspberry Pi Pico, simulate it without hardware, and measure how
 accurately it delivers.
-
-A bench and development device, NEVER FOR PATIENTS.
 """
+
+_NEVER = "A bench and development device, NEVER FOR PATIENTS."
 
 _EPILOG = """\
 first steps, without hardware:
@@ -32,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser with every command."""
     parser = argparse.ArgumentParser(
         prog="micropump",
-        description=_DESCRIPTION,
+        description=f"{_NEVER}\n\n{_DESCRIPTION}",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,6 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (simulate, run, control, accuracy, demo):
         module.add_parser(commands)
+    for command in commands.choices.values():
+        command.description = f"{_NEVER}\n\n{textwrap.fill(command.description or '', 79)}"
+        command.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -18,40 +19,85 @@ from micropump_host.cli.common import (
 from micropump_host.client import Event, Pump, Status
 from micropump_host.errors import EXIT_DONE, UsageError
 
-Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _COMMANDS = {
-    "pause": ("stop the motor at once and keep the therapy", Pump.pause),
-    "resume": ("go on after a pause", Pump.resume),
-    "stop": ("stop the motor at once and end the therapy", Pump.stop),
-    "acknowledge": ("take note of the pump's alarms", Pump.acknowledge),
+    "pause": (
+        "stop the motor at once and keep the therapy",
+        "`micropump resume` goes on where it stopped.",
+        Pump.pause,
+    ),
+    "resume": (
+        "go on after a pause",
+        "After an alarm that stopped the pump, `micropump acknowledge` comes first.",
+        Pump.resume,
+    ),
+    "stop": (
+        "stop the motor at once and end the therapy",
+        "What was delivered stays in the status and the log; to infuse on, run a new order.",
+        Pump.stop,
+    ),
+    "acknowledge": (
+        "take note of the pump's alarms",
+        "A pump that an alarm has stopped is paused then, and waits for `micropump resume`.",
+        Pump.acknowledge,
+    ),
 }
+
+_EXAMPLES = """\
+examples:
+  micropump {command} --port /dev/ttyACM0
+  micropump {command} --port pump.tty --json         for a script
+"""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add all of them."""
-    status = subparsers.add_parser("status", help="what the pump is doing")
-    add_port(status)
+    status = _add(
+        subparsers,
+        "status",
+        "what the pump is doing",
+        "State, alarms, rate, what is infused of the VTBI and how long the rest takes.",
+    )
     status.set_defaults(handler=run_status)
-    info = subparsers.add_parser("info", help="what the pump is: firmware, board, mechanism")
-    add_port(info)
+    info = _add(subparsers, "info", "what the pump is: firmware, board, mechanism", "")
     info.set_defaults(handler=run_info)
-    log = subparsers.add_parser("log", help="the pump's log of events")
-    add_port(log)
+    log = _add(
+        subparsers,
+        "log",
+        "the pump's log of events",
+        "Oldest first; the pump keeps the newest 256 entries.",
+    )
     log.add_argument("--first", type=int, default=0, metavar="N", help="begin with entry N")
     log.set_defaults(handler=run_log)
-    for name, (text, method) in _COMMANDS.items():
-        parser = subparsers.add_parser(name, help=text)
-        add_port(parser)
+    for name, (text, more, method) in _COMMANDS.items():
+        parser = _add(subparsers, name, text, more)
         parser.set_defaults(handler=run_command, method=method)
-    change = subparsers.add_parser(
+    change = _add(
+        subparsers,
         "rate",
-        help="change the rate of the running infusion",
-        description="Change the rate of the running infusion, without a gap in the step train.",
+        "change the rate of the running infusion",
+        "There is no gap in the step train, and the VTBI stays as it is.",
+        '"7.5 mL/h"',
     )
     change.add_argument("rate", metavar="RATE", help='the new rate with its unit: "7.5 mL/h"')
-    add_port(change)
     change.set_defaults(handler=run_rate)
+
+
+def _add(
+    subparsers: "Subparsers", name: str, text: str, more: str, example: str = ""
+) -> argparse.ArgumentParser:
+    """Add a command that asks the pump at ``--port`` one thing."""
+    parser = subparsers.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. {more}",
+        epilog=_EXAMPLES.format(command=f"{name} {example}".strip()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_port(parser)
+    return parser
 
 
 def run_status(args: argparse.Namespace) -> int:
@@ -115,9 +161,12 @@ def run_command(args: argparse.Namespace) -> int:
 def run_rate(args: argparse.Namespace) -> int:
     """``micropump rate``."""
     # pint, which reads the unit, takes a while to load.
-    from micropump_host.orders import parse_rate_ul_h  # noqa: PLC0415
+    from micropump_host.orders.quantity import QuantityError, parse_rate_ul_h  # noqa: PLC0415
 
-    rate_ul_h = parse_rate_ul_h(args.rate)
+    try:
+        rate_ul_h = parse_rate_ul_h(args.rate)
+    except QuantityError as error:
+        raise UsageError(error.what, "RATE", error.remedy) from None
     with connect(args) as pump:
         pump.set_rate(rate_ul_h)
         status = pump.status()

@@ -129,5 +129,6 @@ def _endpoint(args: argparse.Namespace) -> Endpoint:
         return PtyEndpoint(args.link)
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"{address!r} is not an address", "--tcp", "Give 127.0.0.1:5555.")
+        option = "--tcp" if args.tcp else "--rfc2217"
+        raise UsageError(f"{address!r} is not an address", option, "Give 127.0.0.1:5555.")
     return TcpEndpoint(host, int(port), with_rfc2217=bool(args.rfc2217))
