@@ -443,6 +443,25 @@ def test_a_tick_says_when_it_is_next_due():
         assert 1 <= rig.due_ms - rig.now_ms <= QUANTUM_MS
 
 
+@given(
+    st.integers(0, SMALL_INT_LIMIT - 1),
+    st.lists(st.integers(0, 10_000) | st.integers(0, SMALL_INT_LIMIT - 1001), max_size=10),
+)
+def test_uptime_is_the_time_that_has_passed(start_ms, gaps_ms):
+    rig = support.Rig(start_ms)
+    for gap_ms in gaps_ms:
+        rig.tick(gap_ms)
+    assert (rig.controller.uptime_s, rig.controller.uptime_ms) == divmod(sum(gaps_ms), 1000)
+
+
+def test_an_event_bears_the_uptime_of_its_command():
+    rig = infusing()
+    rig.run(2_345)
+    rig.do("pause")
+    log = rig.controller.journal
+    assert log.entry(log.next_number - 1)[1:4] == (3, 345, journal.PAUSED)
+
+
 # -- any interleaving ---------------------------------------------------------------------------
 
 NEAR_WRAPS_MS = [0, 5_000, SMALL_INT_LIMIT - 3_000, 7 * SMALL_INT_LIMIT - 400]
