@@ -132,9 +132,10 @@ class PtyLine(Line):
         fresh.symlink_to(os.ttyname(self._slave))
         fresh.replace(self.path)
 
-    def _close(self) -> None:
-        os.close(self._master)
-        os.close(self._slave)
+    @staticmethod
+    def _close(master: int, slave: int) -> None:
+        os.close(master)
+        os.close(slave)
 
     def _serve(self) -> None:
         while (some := self.ready(self._master)) is not None:
@@ -143,9 +144,11 @@ class PtyLine(Line):
                 if said:
                     os.write(self._master, said)
             except Hangup:
-                self._close()
+                # The next pty before the end of this one: whoever sees the end finds the next.
+                ended = self._master, self._slave
                 self._open()
-        self._close()
+                self._close(*ended)
+        self._close(self._master, self._slave)
 
 
 class TcpLine(Line):
@@ -557,6 +560,69 @@ def test_a_pending_command_is_executed_once_over_a_break(
         assert pump.resume() == "infusing"
     assert served.events().count(journal.PAUSED) == 1
     assert served.events().count(journal.SESSION_OPENED) == 1
+
+
+class Recorded:
+    """What a pump at the line was sent, piece by piece."""
+
+    def __init__(self, served: PumpAtTheLine) -> None:
+        self.served = served
+        self.sent: list[bytes] = []
+
+    def __call__(self, data: bytes) -> bytes:
+        if data:
+            self.sent.append(data)
+        return self.served(data)
+
+
+def test_half_a_frame_of_another_program_is_ended_first(
+    tmp_path: Path, served: PumpAtTheLine
+) -> None:
+    recorded = Recorded(served)
+    with PtyLine(recorded, tmp_path / "pump") as opened:
+        Pump(opened.url, timeout_s=PATIENT_S).close()
+    assert recorded.sent[0].startswith(b"\x00")
+
+
+def test_half_an_answer_before_a_break_does_not_spoil_the_next(
+    tmp_path: Path, served: PumpAtTheLine
+) -> None:
+    recorded = Recorded(served)
+    with PtyLine(recorded, tmp_path / "pump") as opened:
+
+        def half(said: bytes) -> bytes:
+            os.write(opened._master, said[: len(said) // 2])
+            # Until the host has it: what is in a pty is lost with it.
+            while select.select([opened._slave], [], [], 0)[0]:
+                time.sleep(0.001)
+            raise Hangup
+
+        with Pump(opened.url, timeout_s=PATIENT_S, reattach_s=PATIENT_S) as pump:
+            start(pump)
+            recorded.sent.clear()
+            served.spoil = half
+            assert pump.pause() == "paused"
+    # Once before the break and once after it.
+    assert len(recorded.sent) == 2
+    assert recorded.sent[0] == recorded.sent[1]
+    assert served.events().count(journal.PAUSED) == 1
+
+
+def test_a_line_may_be_away_for_a_while(pty: PtyLine, served: PumpAtTheLine) -> None:
+    refusals: list[MicropumpError] = []
+
+    def open_port(url: str, timeout_s: float) -> Port:
+        if refusals:
+            raise refusals.pop()
+        return Port(url, timeout_s)
+
+    with Pump(pty.url, timeout_s=PATIENT_S, reattach_s=PATIENT_S, open_port=open_port) as pump:
+        start(pump)
+        refusals += [PortBusyError("busy"), PortAbsentError("absent")]
+        served.spoil = hang_up
+        assert pump.pause() == "paused"
+    assert refusals == []
+    assert served.events().count(journal.PAUSED) == 1
 
 
 def test_half_a_command_before_a_break_does_not_spoil_the_next(
