@@ -203,8 +203,11 @@ class MicropythonGround:
                 return said
             if words[0] == "D":
                 said = bytes.fromhex(words[1])
-            else:
+            elif words[0] in ("Q", "X"):
                 self._trace.append(tuple(map(int, words[1:])))
+            else:
+                # MicroPython writes its tracebacks to standard output.
+                raise AssertionError(answer + self._process.stdout.read())
         raise AssertionError(self._process.stderr.read())
 
     def send(self, at_ms: int, frame: bytes) -> bytes:
