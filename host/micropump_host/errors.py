@@ -18,6 +18,7 @@ class MicropumpError(Exception):
         remedy: what to do about it; may be empty.
 
     ``exit_code`` is 1 where the pump, a file or a check said no and 2 for wrong usage.
+
     """
 
     exit_code = EXIT_REFUSED
