@@ -5,7 +5,6 @@ import os
 import random
 import select
 import socket
-import sys
 import threading
 import time
 import tty
@@ -16,12 +15,9 @@ import pytest
 import serial
 import serial.rfc2217
 
-REPO = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(REPO / "firmware"), str(REPO / "host")]
-
-from micropump import journal, mechanism, therapy, wire  # noqa: E402
-from micropump.link import Identity  # noqa: E402
-from micropump_host.client import (  # noqa: E402
+from micropump import journal, mechanism, therapy, wire
+from micropump.link import Identity
+from micropump_host.client import (
     NotAPumpError,
     PortAbsentError,
     PortBusyError,
@@ -33,9 +29,9 @@ from micropump_host.client import (  # noqa: E402
     Status,
     codec,
 )
-from micropump_host.client.port import Port  # noqa: E402
-from micropump_host.errors import MicropumpError  # noqa: E402
-from micropump_virtual.pump import VirtualPump  # noqa: E402
+from micropump_host.client.port import Port
+from micropump_host.errors import MicropumpError
+from micropump_virtual.pump import VirtualPump
 
 # What pyserial 3.5 does on lines that it opens or loses.
 pytestmark = [

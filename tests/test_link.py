@@ -1,11 +1,9 @@
 """The link: what a bad line, a bad host or a second host can do to a pump, which is nothing."""
 
 import itertools
-import sys
 from binascii import crc32
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from cobs import cobs
@@ -13,14 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-REPO = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(REPO / "firmware"), str(REPO / "host")]
-
-from micropump import alarms, controller, journal, mechanism, therapy, wire  # noqa: E402
-from micropump.link import Identity  # noqa: E402
-from micropump.units import CLOCK_MASK, GREATEST_VTBI_UL, LEAST_VTBI_UL  # noqa: E402
-from micropump_host.client import codec  # noqa: E402
-from micropump_virtual.pump import VirtualPump  # noqa: E402
+from micropump import alarms, controller, journal, mechanism, therapy, wire
+from micropump.link import Identity
+from micropump.units import CLOCK_MASK, GREATEST_VTBI_UL, LEAST_VTBI_UL
+from micropump_host.client import codec
+from micropump_virtual.pump import VirtualPump
 
 SYRINGE = {
     "kind": mechanism.KIND_SYRINGE,
