@@ -694,3 +694,40 @@ class Interleaving(RuleBasedStateMachine):
 
 TestInterleaving = Interleaving.TestCase
 TestInterleaving.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+
+
+def test_a_stop_in_alarm_ends_the_therapy_for_good():
+    rig = in_alarm()
+    assert rig.do("stop") == OK
+    assert rig.controller.state == ALARM
+    assert rig.do("acknowledge") == OK
+    assert rig.controller.state == STOPPED
+    assert rig.do("resume") == WRONG_STATE
+
+
+def test_programming_anew_takes_note_of_what_the_last_infusion_ended_with():
+    rig = completed()
+    assert rig.controller.active_alarms == 1 << alarms.END_OF_INFUSION
+    assert rig.do("load", order(), 8) == OK
+    assert rig.controller.active_alarms == 0
+    assert rig.do("start", 8) == OK
+    rig.run(7000)
+    assert rig.codes().count(journal.VTBI_REACHED) == 1
+    assert rig.controller.active_alarms == 1 << alarms.END_OF_INFUSION
+
+
+@pytest.mark.parametrize(
+    ("kvo_ul_h", "titrated_ul_h", "then_ul_h"),
+    [
+        (KVO_BY_RULE, 500, 500),
+        (KVO_BY_RULE, 9_999, 1_000),
+        (2_500, 500, 500),
+        (2_500, 9_999, 2_500),
+    ],
+)
+def test_kvo_follows_a_titrated_rate_and_is_never_above_it(kvo_ul_h, titrated_ul_h, then_ul_h):
+    rig = infusing(kvo_ul_h=kvo_ul_h)
+    assert rig.do("set_rate", titrated_ul_h) == OK
+    program = rig.controller.motion.program
+    assert [program.bucket[phase] for phase in range(program.count)] == [INFUSED, KVO]
+    assert program.rate_ul_h[1] == then_ul_h

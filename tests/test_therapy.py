@@ -116,7 +116,7 @@ def test_a_given_rate_is_never_called_rounded():
         ({"kvo_ul_h": GREATEST_RATE_UL_H + 1}, therapy.RATE_ABOVE_RANGE),
         ({"rate_ul_h": 0, "duration_s": 7200, "kvo_ul_h": 5_001}, therapy.KVO_ABOVE_RATE),
     ],
-    ids=str,
+    ids=lambda given: ",".join(given) if isinstance(given, dict) else str(given),
 )
 def test_each_refusal_and_its_neighbour(wishes, refusal):
     assert check(**wishes) == refusal

@@ -23,7 +23,7 @@ HOST_SILENT = 5
 # number, name, priority, what the pump does, how it ends, what a person is told
 ALARMS = (
     (END_OF_INFUSION, "end_of_infusion", LOW, NO_ACTION, BY_ACKNOWLEDGE,
-     "The VTBI is delivered; the pump keeps the vein open"),
+     "The VTBI is delivered; if KVO is on, the pump keeps the vein open"),
     (CONTAINER_EMPTY, "container_empty", MEDIUM, STOP, BY_ACKNOWLEDGE,
      "The container's content is delivered; the pump has stopped"),
     (STARVED, "starved", HIGH, STOP, BY_ACKNOWLEDGE,

@@ -62,6 +62,7 @@ class Controller:
         self.uptime_s = 0
         self.uptime_ms = 0
         self.reset_cause = reset_cause
+        self._ended = False
         self._last_ms = now_ms
         self._note(journal.BOOTED, reset_cause, 0)
 
@@ -107,6 +108,9 @@ class Controller:
         if self.state not in (IDLE, PROGRAMMED, COMPLETED, STOPPED):
             return WRONG_STATE
         self.motion.load(program)
+        self._ended = False
+        # Who programs anew has taken note of what the last infusion ended with.
+        self._end_acknowledged()
         self.program_id = program_id
         self.state = PROGRAMMED
         self._note(journal.PROGRAMMED, program.rate_ul_h[0], program.vtbi_ul)
@@ -146,7 +150,10 @@ class Controller:
             return WRONG_STATE
         if self.motion.running:
             self._halt(now_ms)
-        if self.state != ALARM:
+        if self.state == ALARM:
+            # The alarm stays until it is acknowledged, but the therapy is at its end.
+            self._ended = True
+        else:
             self.state = STOPPED
         self._note_delivered(journal.STOPPED)
         return OK
@@ -164,18 +171,24 @@ class Controller:
             return refusal
         self._note(journal.RATE_CHANGED, motion.program.rate_ul_h[0], rate_ul_h)
         motion.set_rate(rate_ul_h)
+        motion.program.follow_rate(rate_ul_h)
         return OK
 
     def acknowledge(self, now_ms: int) -> int:
-        """Take note of the alarms. A pump that stopped in alarm is paused, and waits for resume."""
+        """Take note of the alarms.
+
+        A pump that stopped in alarm is paused then, and waits for resume; one whose therapy was
+        stopped as well is stopped.
+        """
         self.tick(now_ms, self.inputs)
         if not self.active_alarms:
             return WRONG_STATE
-        for row in alarms.ALARMS:
-            if row[4] == alarms.BY_ACKNOWLEDGE:
-                self.end_alarm(row[0])
+        self._end_acknowledged()
         if self.state == ALARM:
-            self.state = COMPLETED if self.motion.finished else PAUSED
+            if self._ended:
+                self.state = STOPPED
+            else:
+                self.state = COMPLETED if self.motion.finished else PAUSED
         return OK
 
     # -- alarms -------------------------------------------------------------------------------
@@ -193,6 +206,11 @@ class Controller:
         if self.active_alarms & bit:
             self.active_alarms &= ~bit
             self._note(journal.ALARM_ENDED, number, 0)
+
+    def _end_acknowledged(self) -> None:
+        for row in alarms.ALARMS:
+            if row[4] == alarms.BY_ACKNOWLEDGE:
+                self.end_alarm(row[0])
 
     # -- looks --------------------------------------------------------------------------------
 

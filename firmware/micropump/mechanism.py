@@ -106,7 +106,8 @@ def peristaltic(item_id: str, drive_id: str) -> Mechanism:
     nl_per_rev, rollers, head_rpm, least_rate_ul_h = row[4], row[5], row[6], row[7]
     full_steps, microsteps, gear_num, gear_den, motor_rpm = drive[2:7]
     steps_per_rev = full_steps * microsteps
-    rpm = min(head_rpm, motor_rpm * gear_den // gear_num)
+    # Both limits in motor revolutions times gear_den, so that nothing is rounded before the end.
+    speed = min(head_rpm * gear_num, motor_rpm * gear_den)
     return Mechanism(
         KIND_PERISTALTIC,
         item_id,
@@ -115,7 +116,7 @@ def peristaltic(item_id: str, drive_id: str) -> Mechanism:
         steps_per_rev,
         0,
         max(least_rate_ul_h, LEAST_RATE_UL_H),
-        nl_per_rev * rpm * 60 // 1000,
+        nl_per_rev * speed * 60 // (1000 * gear_num),
         max(1, steps_per_rev * gear_num // (gear_den * rollers)),
     )
 
@@ -162,7 +163,7 @@ def _best_ratio(num: int, den: int) -> tuple[int, int]:
         before_num, best_num = best_num, before_num + term * best_num
         before_den, best_den = best_den, before_den + term * best_den
         rest_num, rest_den = rest_den, rest_num - term * rest_den
-    if best_den == 0 or best_num == 0:
+    if best_den == 0 or 1000 * abs(best_num * den - num * best_den) > num * best_den:
         raise ValueError("volume per microstep out of range")
     return best_num, best_den
 

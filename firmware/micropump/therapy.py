@@ -52,6 +52,7 @@ class Program:
         left_millions, left_rest: microsteps of each phase that motion has not yet planned.
         warnings: bits of ``WARN_…``.
         vtbi_ul, content_ul, duration_s: of the whole; the duration is that of the VTBI.
+        kvo_by_rule: whether the KVO rate follows from the infusion's.
 
     """
 
@@ -67,6 +68,7 @@ class Program:
         self.vtbi_steps = 0
         self.content_ul = 0
         self.duration_s = 0
+        self.kvo_by_rule = False
 
     def add(self, rate_ul_h: int, steps: int, bucket: int) -> None:
         """Append a phase of ``steps`` microsteps."""
@@ -84,6 +86,15 @@ class Program:
             rest -= MILLION
             self.left_millions[phase] += 1
         self.left_rest[phase] = rest
+
+    def follow_rate(self, rate_ul_h: int) -> None:
+        """Keep the KVO phases in keeping with a titrated rate: by the rule, or not above it."""
+        for phase in range(self.count):
+            if self.bucket[phase] == KVO:
+                if self.kvo_by_rule:
+                    self.rate_ul_h[phase] = kvo_rate_ul_h(rate_ul_h)
+                else:
+                    self.rate_ul_h[phase] = min(self.rate_ul_h[phase], rate_ul_h)
 
     def has_left(self, phase: int) -> bool:
         """Whether ``phase`` has microsteps that are not planned yet."""
@@ -170,6 +181,7 @@ def continuous(
         if rate_ul_h * duration_s != vtbi_ul * S_PER_HOUR:
             program.warnings |= WARN_RATE_ROUNDED
     if kvo_ul_h == KVO_BY_RULE:
+        program.kvo_by_rule = True
         kvo_ul_h = kvo_rate_ul_h(rate_ul_h)
     if rate_ul_h < mechanism.least_rate_ul_h:
         program.warnings |= WARN_BELOW_LEAST_RATE
