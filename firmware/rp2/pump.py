@@ -1,0 +1,77 @@
+"""The pump on the board: the loop around controller and link."""
+
+import time
+
+import machine
+import micropump_board as board
+from machine import Pin
+from micropump_rp2 import reset
+from micropump_rp2.stepper import PioStepper
+from micropump_rp2.usb import UsbLine
+
+from micropump.controller import Controller, Inputs
+from micropump.link import Identity, Link
+from micropump.units import CLOCK_MASK, elapsed_ms
+
+# Longer than a flash erase, shorter than anyone would wait; the motor has stopped long before.
+WATCHDOG_MS = 1000
+_HALF = (CLOCK_MASK + 1) // 2
+_LOOK_MS = 10
+
+
+class Pump:
+    """Everything that runs on the board, made once at the start."""
+
+    def __init__(self) -> None:
+        now_ms = time.ticks_ms()
+        self.stepper = PioStepper(
+            board.STEP_GPIO, board.DIR_GPIO, board.ENABLE_GPIO, board.INTERLOCK_GPIO,
+            board.STEP_COUNT_GPIO,
+        )  # fmt: skip
+        self.controller = Controller(self.stepper, now_ms, reset.cause())
+        identity = Identity("rp2", board.NAME, board.KIND, board.DRIVE_ID, 1000)
+        self.link = Link(self.controller, identity)
+        self.line = UsbLine()
+        self.inputs = Inputs()
+        self.due_ms = now_ms
+        self.watchdog = None
+
+    def start_watchdog(self) -> None:
+        """From now on the loop has to come round."""
+        self.watchdog = machine.WDT(timeout=WATCHDOG_MS)
+
+    def turn(self) -> None:
+        """Once round the loop: host, control cycle if due, answers, watchdog."""
+        data = self.line.read(self._wait_ms())
+        now_ms = time.ticks_ms()
+        if data:
+            self.link.receive(now_ms, data)
+        if data or elapsed_ms(now_ms, self.due_ms) < _HALF:
+            self.inputs.interlock_open = self.stepper.interlock_open()
+            self.due_ms = self.controller.tick(now_ms, self.inputs)
+        self.link.attend(now_ms)
+        if self.link.outbox:
+            self.line.send(self.link.outbox)
+            self.link.outbox = bytearray()
+        self.line.flush()
+        if self.watchdog:
+            self.watchdog.feed()
+
+    def _wait_ms(self) -> int:
+        """How long nothing has to be done, at most a look's length."""
+        left_ms = elapsed_ms(self.due_ms, time.ticks_ms())
+        return 0 if left_ms >= _HALF else min(left_ms, _LOOK_MS)
+
+
+def make_safe() -> None:
+    """Motor off, STEP low, whatever state the rest is in."""
+    Pin(board.ENABLE_GPIO, Pin.OUT, value=1 - board.ENABLE_ACTIVE_LEVEL)
+    Pin(board.STEP_GPIO, Pin.OUT, value=0)
+
+
+def run() -> None:
+    """Run the pump for ever."""
+    pump = Pump()
+    pump.start_watchdog()
+    while True:
+        pump.turn()
