@@ -1,7 +1,7 @@
 """The USB serial line: bytes in, and one queue of bytes out that never blocks.
 
-A host that is connected but does not read would hold up a write for half a second; so a byte is only
-written when the line says that it takes one.
+A host that is connected but does not read would hold up a write for half a second; so a byte is
+only written when the line says that it takes one.
 """
 
 import select
