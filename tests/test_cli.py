@@ -472,6 +472,30 @@ def test_order_for_the_other_kind_of_pump_is_refused(micropump, order):
         assert_explained(said, 1, "peristaltic", order)
 
 
+def test_order_for_another_drive_than_the_one_fitted_is_refused(micropump, order, idle_pump):
+    order.write_text(ORDER + '[pump]\ndrive = "t8-8mm-16"\n')
+    said = micropump("run", order, "--port", idle_pump[1], "--yes")
+    assert_explained(said, 1, order, "t8-8mm-16", "t8-2mm-16")
+
+
+def test_log_says_how_much_of_it_is_overwritten(micropump):
+    with served() as (_, port):
+        start_infusion(port)
+        with Pump(port) as pump:
+            for _ in range(150):
+                pump.pause()
+                pump.resume()
+            next_event = pump.status().next_event
+        log = micropump("log", "--port", port, "--json").json
+        # 256 are kept; asking for them adds the entry of this host itself.
+        assert log["overwritten"] >= next_event - 256 > 0
+        assert log["events"][0]["number"] == log["overwritten"]
+        last = micropump("log", "--port", port, "--first", next_event - 3, "--json").json
+        assert last["overwritten"] == 0
+        assert last["events"][0]["number"] == next_event - 3
+        assert "older entries have been overwritten" in micropump("log", "--port", port).out
+
+
 def test_missing_order_is_an_error(micropump, tmp_path):
     assert_explained(micropump("run", tmp_path / "no.toml", "--yes"), 1, tmp_path / "no.toml")
 
@@ -657,6 +681,22 @@ def test_every_example_of_the_help_is_understood():
     assert len(examples) > 20
     for example in examples:
         parser.parse_args(example.replace('"7.5 mL/h"', "7.5mL/h").split())
+
+
+def test_document_has_every_command_and_its_examples_are_understood():
+    text = (REPO / "docs" / "cli.md").read_text(encoding="utf-8")
+    parser = build_parser()
+    examples = [
+        line.removeprefix("$ ").split("#")[0].split()[1:]
+        for block in text.split("```")[1::2]
+        for line in block.replace('"7.5 mL/h"', "7.5mL/h").splitlines()
+        if line.removeprefix("$ ").startswith("micropump ")
+    ]
+    for example in examples:
+        parser.parse_args(example)
+    assert {example[0] for example in examples} == set(COMMANDS)
+    for key in STATUS_KEYS | INFO_KEYS | ACCEPTED_KEYS | EVENT_KEYS:
+        assert f"`{key}`" in text, key
 
 
 def choices(parser):
