@@ -459,6 +459,20 @@ def test_events_of_the_bench_file_act_at_their_time(interval_s):
         assert after[0].mass_g - shut[-1].mass_g > 0.7
 
 
+def test_events_act_anew_in_a_second_infusion():
+    early = '[[event]]\ndo = "occlude"\nat_min = 0.5\n'
+    with rig(bench=quick_bench(more=early)) as made:
+        for _ in range(2):
+            made.order(vtbi_ul=2_000)
+            made.advance(MINUTE_MS)
+            made.pump.stop()
+            made.advance(MINUTE_MS)
+        first, second = made.recorder.records
+        assert first == second
+        assert first[29].pressure_pa < 3_000
+        assert first[59].pressure_pa > 30_000
+
+
 def test_event_after_the_vtbi_still_acts():
     late = '[[event]]\ndo = "occlude"\nat_min = 2\n'
     with rig(bench=quick_bench(more=late)) as made:

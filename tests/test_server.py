@@ -17,7 +17,13 @@ from micropump.mechanism import KIND_SYRINGE
 from micropump_host.bench import default_bench
 from micropump_host.bench.ground import build_ground
 from micropump_host.bench.record import ListRecorder
-from micropump_host.bench.server import PtyEndpoint, ServeError, TcpEndpoint, serve
+from micropump_host.bench.server import (
+    FREE_STRIDE_MS,
+    PtyEndpoint,
+    ServeError,
+    TcpEndpoint,
+    serve,
+)
 from micropump_host.bench.world import VirtualBench
 from micropump_host.client import PortAbsentError, PortBusyError, Pump, PumpGoneError
 
@@ -182,6 +188,16 @@ def test_time_as_fast_as_it_goes_stands_still_while_the_pump_is_not_infusing():
         for _ in range(10):
             pump.status()
         assert bench.now_ms - paused_ms == 10
+
+
+def test_request_takes_effect_at_once_however_fast_time_goes():
+    endpoint = PtyEndpoint()
+    with serving(endpoint, MAX) as bench, Pump(endpoint.name) as pump:
+        load(pump, 10, 10_000)
+        for _ in range(5):
+            at_ms = round(pump.status().uptime_s * 1000)
+            # Time goes by leaps of 10 s from the start; a request comes a millisecond after one.
+            assert (at_ms - bench.started_ms) % FREE_STRIDE_MS == 1
 
 
 def test_real_time_goes_on_while_nobody_is_connected():
