@@ -262,7 +262,7 @@ def test_an_order_from_start_to_end_by_hand(micropump, order, tmp_path):
         "--windows-min", "0.25,0.5", "--from-min", 0.25, "--to-min", 1, "--json", "-",
     )  # fmt: skip
     assert analysed.code == 0, analysed.err
-    # The flow has settled after 15 s; 2 % is what 0.25 mg of noise is in 15 s at this rate.
+    # -1.1 % seen: after 15 s the line still fills a little, and 10 s between readings are coarse.
     assert abs(analysed.json["mean_error_percent"]) < 2
 
 
