@@ -1,5 +1,6 @@
 """An emulated Pico as the hardware: the real image, exact to the system cycle."""
 
+from micropump_hil.emulated.backend import NAME as BACKEND
 from micropump_hil.emulated.errors import (
     EmulatedProgramError,
     EmulatedTimeoutError,
@@ -14,6 +15,7 @@ from micropump_hil.emulated.pins import Edge, Pins, PinTrace
 from micropump_hil.emulated.uf2 import find_image
 
 __all__ = [
+    "BACKEND",
     "TYPICAL_TIMES",
     "WORST_TIMES",
     "Edge",

@@ -268,7 +268,8 @@ class EmulatedPico:
 
     def _on_power_cut(self) -> None:
         self._power_cut_at_ns = self.now_ns
-        self._simulator.stopped = True
+        # In an alarm, where every loop looks whether it is to stop.
+        self._stop.schedule(0)
 
     def _lose_power(self) -> None:
         self.powered = False

@@ -17,6 +17,10 @@ from rp2040py.rp2040 import RP2040
 from micropump_hil.emulated.clock import CYCLE_NS, GridClock
 
 PIN_COUNT = 30
+# RP2040 datasheet, PADS_BANK0: input enabled, 4 mA, pulled down, Schmitt trigger. The emulator
+# resets pads with the input disabled, so that a pin nobody set up reads 0 whatever is on it.
+PAD_AT_RESET = 0x56
+_EMULATOR_PAD_AT_RESET = 0x36
 
 OnChange = Callable[[int, int], None]
 
@@ -152,7 +156,9 @@ class Pins:
 
     def read_again(self) -> None:
         """Look at every pin, as after a reset, which tells no one that it releases them."""
-        for pin in range(PIN_COUNT):
+        for pin, gpio in enumerate(self._gpio):
+            if gpio.pad_value == _EMULATOR_PAD_AT_RESET:
+                gpio.pad_value = PAD_AT_RESET
             self._resolve(pin)
 
     def digest(self) -> str:
