@@ -24,6 +24,9 @@ STATE_NAMES = (
     "idle", "programmed", "infusing", "kvo", "paused", "completed", "stopped", "alarm"
 )  # fmt: skip
 
+# Why the processor started, as its adapter says; a computer has no such cause.
+RESET_CAUSES = ("none", "power on", "watchdog", "restart on purpose")
+
 IDLE_TICK_MS = 100
 
 # What a command can be refused for, beside the reasons of therapy.py (1 … 31).

@@ -25,15 +25,27 @@ class Identity:
         board: the board's name.
         kind, drive_id: what is fitted, from the catalogue.
         time_x1000: how fast the pump's time runs (see the message ``info``).
+        interpreter, content: what runs the firmware, and the hash of what is frozen; may be empty.
 
     """
 
-    def __init__(self, ground: str, board: str, kind: int, drive_id: str, time_x1000: int) -> None:
+    def __init__(
+        self,
+        ground: str,
+        board: str,
+        kind: int,
+        drive_id: str,
+        time_x1000: int,
+        interpreter: str = "",
+        content: str = "",
+    ) -> None:
         self.ground = ground
         self.board = board
         self.kind = kind
         self.drive_id = drive_id
         self.time_x1000 = time_x1000
+        self.interpreter = interpreter
+        self.content = content[: wire.CONTENT_DIGITS]
 
 
 class Link:
@@ -220,6 +232,8 @@ class Link:
         controller = self.controller
         return (
             FIRMWARE_VERSION,
+            identity.content,
+            identity.interpreter,
             identity.ground,
             identity.board,
             identity.kind,

@@ -13,6 +13,7 @@ HEADER_BYTES = 8
 CRC_BYTES = 4
 GREATEST_BODY_BYTES = 240
 GREATEST_STRING_BYTES = 40
+CONTENT_DIGITS = 16
 RECORDS_PER_REPLY = 8
 REPLY = 0x80
 ERROR = 0xFF
@@ -92,6 +93,9 @@ MESSAGES = (
     (TELEMETRY, "telemetry", _STATUS_FIELDS),
     (REPLY | HELLO, "info", (
         ("firmware", TEXT, "", 0, GREATEST_STRING_BYTES),
+        # The first 16 digits of the SHA-256 of all that was frozen into the image.
+        ("content", TEXT, "", 0, CONTENT_DIGITS),
+        ("interpreter", TEXT, "", 0, 24),
         ("ground", TEXT, "", 0, GREATEST_STRING_BYTES),
         ("board", TEXT, "", 0, GREATEST_STRING_BYTES),
         ("kind", "u8", "", 1, 2),

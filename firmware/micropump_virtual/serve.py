@@ -39,7 +39,10 @@ def report(pump: VirtualPump) -> None:
 def main() -> None:
     """Obey the bench until it closes the line."""
     kind, drive_id, time_x1000, start_ms = sys.argv[2:6]
-    identity = Identity("micropython", "virtual", int(kind), drive_id, int(time_x1000))
+    version = ".".join(str(part) for part in sys.implementation.version[:3])
+    identity = Identity(
+        "micropython", "virtual", int(kind), drive_id, int(time_x1000), "MicroPython " + version
+    )
     pump = VirtualPump(identity, int(start_ms))
     while True:
         line = sys.stdin.readline()

@@ -1,5 +1,6 @@
 """The pump on the board: the loop around controller and link."""
 
+import sys
 import time
 
 import machine
@@ -11,6 +12,7 @@ from micropump_rp2.usb import UsbLine
 
 from micropump.controller import Controller, Inputs
 from micropump.link import Identity, Link
+from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
 from micropump.units import CLOCK_MASK, elapsed_ms
 
 # Longer than a flash erase, shorter than anyone would wait; the motor has stopped long before.
@@ -29,7 +31,16 @@ class Pump:
             board.STEP_COUNT_GPIO,
         )  # fmt: skip
         self.controller = Controller(self.stepper, now_ms, reset.cause())
-        identity = Identity("rp2", board.NAME, board.KIND, board.DRIVE_ID, 1000)
+        fitted = board.FITTED == "syringe"
+        identity = Identity(
+            "rp2",
+            board.BOARD,
+            KIND_SYRINGE if fitted else KIND_PERISTALTIC,
+            board.SYRINGE_DRIVE if fitted else board.HEAD_DRIVE,
+            1000,
+            "MicroPython " + ".".join(str(part) for part in sys.implementation.version[:3]),
+            board.CONTENT_SHA256,
+        )
         self.link = Link(self.controller, identity)
         self.line = UsbLine()
         self.inputs = Inputs()

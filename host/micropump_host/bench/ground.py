@@ -4,6 +4,7 @@ Both run the same files (``micropump_virtual``) in virtual time and give the sam
 ground is told how far to go; what its stepper was handed comes back as records.
 """
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -89,7 +90,8 @@ class CPythonGround(Ground):
     """The core in this process."""
 
     def __init__(self, kind: int, drive_id: str, time_x1000: int, start_ms: int = 0) -> None:
-        identity = Identity("cpython", "virtual", kind, drive_id, time_x1000)
+        interpreter = f"Python {platform.python_version()}"
+        identity = Identity("cpython", "virtual", kind, drive_id, time_x1000, interpreter)
         self.pump = VirtualPump(identity, start_ms)
 
     @property

@@ -120,7 +120,10 @@ def run_info(args: argparse.Namespace) -> int:
         return EXIT_DONE
     table = Table(show_header=False, title=f"Pump at {args.port}")
     table.add_row("firmware", info.firmware)
-    table.add_row("runs on", f"{info.ground}, board {info.board}")
+    if info.content:
+        table.add_row("frozen content", info.content)
+    table.add_row("runs on", f"{info.ground}, {info.interpreter}, board {info.board}")
+    table.add_row("last reset", info.reset_cause)
     table.add_row("mechanism", f"{info.kind} on drive {info.drive_id}")
     speeds = {0.0: "as fast as it goes (simulated)", 1.0: "real"}
     table.add_row("time", speeds.get(info.time_factor, f"{info.time_factor:g} × (simulated)"))

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from micropump import alarms, journal, therapy, wire
-from micropump.controller import STATE_NAMES
+from micropump.controller import RESET_CAUSES, STATE_NAMES
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
 from micropump_host.client import codec
 from micropump_host.client.errors import (
@@ -34,11 +34,13 @@ class Info:
     """What a pump is. ``time_factor`` is 1 on a board, 0 for a simulation as fast as it goes."""
 
     firmware: str
+    content: str
+    interpreter: str
     ground: str
     board: str
     kind: str
     drive_id: str
-    reset_cause: int
+    reset_cause: str
     time_factor: float
     state: str
     first_event: int
@@ -360,6 +362,7 @@ def _info(values: dict[str, Any]) -> Info:
     known = {name: values[name] for name in values if name in Info.__dataclass_fields__}
     known["kind"] = KIND_NAMES[values["kind"]]
     known["state"] = STATE_NAMES[values["state"]]
+    known["reset_cause"] = RESET_CAUSES[min(values["reset_cause"], len(RESET_CAUSES) - 1)]
     return Info(**known, time_factor=values["time_x1000"] / 1000)
 
 
