@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo check test hil bench clean help
+.PHONY: setup demo image check test hil bench clean help
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -19,6 +19,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)  ## two infusions on the virtual bench, and their curves in out/demo/report.html
 	$(BIN)/micropump demo --out out/demo
+
+image: $(READY)  ## a UF2 for the Pico with the firmware frozen in, in out/image
+	$(BIN)/micropump image --board pico --out out/image
 
 check: $(READY)  ## style, types, and the arrows between the rooms
 	$(BIN)/ruff check .

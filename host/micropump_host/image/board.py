@@ -1,0 +1,201 @@
+"""A board as data: its pins, its parts, and what is to be known of its analogue inputs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from micropump_host.image.chip import CARRIERS, Carrier
+
+DIRECTIONS = ("input", "output", "analog")
+PULLS = ("none", "up", "down")
+DRIVERS = ("a4988", "drv8825", "tmc2209")
+# Supplies that a terminal of a part can be wired to, beside a terminal of another part.
+NETS = ("GND", "3V3", "5V", "12V")
+
+
+@dataclass(frozen=True)
+class Function:
+    """What a pin can be for.
+
+    Attributes:
+        meaning: for a person, in the wiring diagram and in tables.
+        direction: as the chip sees it; ``"analog"`` for the ADC.
+        peripheral: what of the chip drives it: ``"gpio"``, ``"adc"``, ``"pwm"``, ``"uart_tx"``,
+            ``"uart_rx"``, ``"i2c_sda"`` or ``"i2c_scl"``.
+        required: whether a board cannot do without.
+        rest_pull: True where an external resistor must hold the line at "not active" while the
+            chip does not drive it or a wire is broken.
+
+    """
+
+    meaning: str
+    direction: str
+    peripheral: str = "gpio"
+    required: bool = False
+    rest_pull: bool = False
+
+
+FUNCTIONS: Mapping[str, Function] = {
+    "step": Function("STEP", "output", required=True, rest_pull=True),
+    "dir": Function("direction", "output", required=True),
+    "enable": Function("driver on", "output", required=True, rest_pull=True),
+    "step_count": Function("STEP, counted", "input", required=True),
+    "interlock": Function("interlock closed", "input", required=True, rest_pull=True),
+    "driver_fault": Function("driver fault", "input"),
+    "driver_tx": Function("to the driver", "output", "uart_tx"),
+    "driver_rx": Function("from the driver", "input", "uart_rx"),
+    "home": Function("at home", "input"),
+    "i2c_sda": Function("I2C data", "output", "i2c_sda"),
+    "i2c_scl": Function("I2C clock", "output", "i2c_scl"),
+    "hx711_data": Function("force, data", "input"),
+    "hx711_clock": Function("force, clock", "output"),
+    "air": Function("air in line", "input"),
+    "pressure": Function("pressure", "analog", "adc"),
+    "battery": Function("battery", "analog", "adc"),
+    "start_stop_button": Function("start/stop", "input", required=True),
+    "bolus_button": Function("bolus", "input"),
+    "buzzer": Function("buzzer", "output", "pwm", required=True),
+    "red_light": Function("red light", "output", required=True),
+    "yellow_light": Function("yellow light", "output", required=True),
+    "green_light": Function("green light", "output", required=True),
+}
+
+REQUIRED_ROLES = ("controller", "driver", "motor", "power", "interlock_switch", "enable_pull")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One GPIO and what it is wired to.
+
+    Attributes:
+        function: a key of ``FUNCTIONS``.
+        gpio: number of the GPIO, not of the header's pin.
+        direction: one of ``DIRECTIONS``.
+        to_role: role of the part at the other end.
+        to_terminal: terminal of that part.
+        pull: the chip's own resistor, one of ``PULLS``.
+        active_level: 1 or 0, the level at which the function's name is true.
+        external_pull: a resistor on the line, one of ``PULLS``.
+        external_pull_ohm: its value; 0 where there is none.
+        series_ohm: a resistor in the line; 0 where there is none.
+
+    """
+
+    function: str
+    gpio: int
+    direction: str
+    to_role: str
+    to_terminal: str
+    pull: str = "none"
+    active_level: int = 1
+    external_pull: str = "none"
+    external_pull_ohm: int = 0
+    series_ohm: int = 0
+
+    @property
+    def meaning(self) -> str:
+        """What the pin is for, for a person."""
+        return FUNCTIONS[self.function].meaning
+
+
+@dataclass(frozen=True)
+class Part:
+    """A line of the bill of materials.
+
+    Attributes:
+        role: what it does on this board; unique.
+        name: what it is, without naming a seller.
+        part_number: the maker's number, or the common name of a module.
+        quantity: how many.
+        price_usd: approximate price of one, in US dollars.
+        source: key of the board's sources, for the price and the choice.
+        optional: whether the pump works without it.
+        nets: what each terminal is wired to beside the GPIOs: one of ``NETS``, or
+            ``role.TERMINAL`` of another part.
+        note: what a builder should know; may be empty.
+
+    """
+
+    role: str
+    name: str
+    part_number: str
+    quantity: int
+    price_usd: float
+    source: str
+    optional: bool
+    nets: Mapping[str, str]
+    note: str
+
+
+@dataclass(frozen=True)
+class PressureScale:
+    """``[pressure]``: a linear pressure sensor as the ADC sees it, after any divider.
+
+    Attributes:
+        zero_mv: at no pressure, mV.
+        full_scale_mv: at ``full_scale_pa``, mV.
+        full_scale_pa: gauge pressure, Pa.
+        fault_below_mv: a reading below it means a broken wire, mV.
+
+    """
+
+    zero_mv: int
+    full_scale_mv: int
+    full_scale_pa: int
+    fault_below_mv: int
+
+
+@dataclass(frozen=True)
+class BatteryDivider:
+    """``[battery]``: the divider from the battery to the ADC, both resistors in ohm."""
+
+    top_ohm: int
+    bottom_ohm: int
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board, read and checked.
+
+    Attributes:
+        board_id: its folder's name, a key of ``CARRIERS``.
+        name: for a person.
+        runs: where this project runs it, for example ``"emulated Pico"``, or ``"not run here"``.
+        image: ``"built"``, or why no image is built.
+        driver: one of ``DRIVERS``.
+        syringe_drive: the catalogue's drive that turns a syringe's screw.
+        head_drive: the catalogue's drive that turns a peristaltic head.
+        adc_reference_mv: what the ADC reads as full scale, mV.
+        pressure: scale of the pressure sensor; None without one.
+        battery: divider of the battery; None without one.
+        pins: in the order of the file.
+        parts: in the order of the file.
+        sources: what each source key stands for.
+
+    """
+
+    board_id: str
+    name: str
+    runs: str
+    image: str
+    driver: str
+    syringe_drive: str
+    head_drive: str
+    adc_reference_mv: int
+    pressure: PressureScale | None
+    battery: BatteryDivider | None
+    pins: tuple[Pin, ...]
+    parts: tuple[Part, ...]
+    sources: Mapping[str, str]
+
+    @property
+    def carrier(self) -> Carrier:
+        """Chip and pins in use of the board that carries it."""
+        return CARRIERS[self.board_id]
+
+    def pin(self, function: str) -> Pin | None:
+        """The pin with a function, or None where it is not fitted."""
+        return next((pin for pin in self.pins if pin.function == function), None)
+
+    def part(self, role: str) -> Part | None:
+        """The part with a role, or None where there is none."""
+        return next((part for part in self.parts if part.role == role), None)
