@@ -1,6 +1,7 @@
 """The command line from end to end: what it does, what it says, and how it leaves."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -12,7 +13,6 @@ import sys
 import threading
 import time
 import tty
-from dataclasses import dataclass
 
 import pytest
 from support import FIRMWARE, REPO
@@ -24,7 +24,7 @@ from micropump_host.bench.record import ListRecorder
 from micropump_host.bench.server import PtyEndpoint, TcpEndpoint, serve
 from micropump_host.bench.world import VirtualBench
 from micropump_host.cli import build_parser, main
-from micropump_host.client import Pump
+from micropump_host.client import Accepted, Event, Info, Pump, Status
 
 MICROPUMP = (sys.executable, "-m", "micropump_host.cli")
 ENVIRONMENT = {
@@ -48,6 +48,7 @@ vtbi = "1 mL"
 syringe = "bd-plastipak-50"
 content = "50 mL"
 """
+# Keys that scripts may count on: more may join them, none may go.
 STATUS_KEYS = {
     "state", "alarms", "program_id", "item_id", "rate_ul_h", "remaining_s", "vtbi_ul",
     "infused_ul", "kvo_ul", "infused_steps", "kvo_steps", "target_steps", "nl_num", "nl_den",
@@ -84,7 +85,7 @@ def order(tmp_path):
     return path
 
 
-@dataclass
+@dataclasses.dataclass
 class Said:
     """What a command left behind."""
 
@@ -209,7 +210,7 @@ def test_an_order_from_start_to_end_by_hand(micropump, order, tmp_path):
         assert port == str(link)
         info = micropump("info", "--port", port, "--json")
         assert info.code == 0
-        assert info.json.keys() == INFO_KEYS
+        assert info.json.keys() >= INFO_KEYS
         assert (info.json["kind"], info.json["ground"]) == ("syringe", "cpython")
         assert info.json["time_factor"] == 0
 
@@ -218,10 +219,10 @@ def test_an_order_from_start_to_end_by_hand(micropump, order, tmp_path):
         assert run.json.keys() == {"order", "accepted", "delivered", "status", "events"}
         assert run.json["order"] == "one-millilitre"
         assert run.json["delivered"] is True
-        assert run.json["accepted"].keys() == ACCEPTED_KEYS
+        assert run.json["accepted"].keys() >= ACCEPTED_KEYS
         assert run.json["accepted"]["rate_ul_h"] == 60_000
         assert run.json["accepted"]["duration_s"] == 60
-        assert run.json["status"].keys() == STATUS_KEYS
+        assert run.json["status"].keys() >= STATUS_KEYS
         assert run.json["status"]["state"] == "kvo"
         assert [event["name"] for event in run.json["events"]] == [
             "programmed", "started", "VTBI reached, KVO", "alarm raised",
@@ -229,7 +230,7 @@ def test_an_order_from_start_to_end_by_hand(micropump, order, tmp_path):
         assert "KVO at 3 mL/h goes on" not in run.out
 
         status = micropump("status", "--port", port, "--json")
-        assert status.json.keys() == STATUS_KEYS
+        assert status.json.keys() >= STATUS_KEYS
         # 1 mL in whole microsteps of 0.35 µL.
         assert status.json["infused_ul"] == pytest.approx(1_000, abs=0.35)
         assert status.json["alarms"] == ["end_of_infusion"]
@@ -238,7 +239,7 @@ def test_an_order_from_start_to_end_by_hand(micropump, order, tmp_path):
         assert [event["number"] for event in log.json["events"]] == list(
             range(len(log.json["events"]))
         )
-        assert all(event.keys() == EVENT_KEYS for event in log.json["events"])
+        assert all(event.keys() >= EVENT_KEYS for event in log.json["events"])
         rest = micropump("log", "--first", 2, "--port", port, "--json").json["events"]
         assert rest[0] == log.json["events"][2]
         assert micropump("acknowledge", "--port", port, "--json").json["alarms"] == []
@@ -693,10 +694,12 @@ def test_document_has_every_command_and_its_examples_are_understood():
         if line.removeprefix("$ ").startswith("micropump ")
     ]
     for example in examples:
-        parser.parse_args(example)
-    assert {example[0] for example in examples} == set(COMMANDS)
-    for key in STATUS_KEYS | INFO_KEYS | ACCEPTED_KEYS | EVENT_KEYS:
-        assert f"`{key}`" in text, key
+        if example[0] in COMMANDS:
+            parser.parse_args(example)
+    assert {example[0] for example in examples} >= set(COMMANDS)
+    for printed in (Status, Info, Accepted, Event):
+        for key in dataclasses.fields(printed):
+            assert f"`{key.name}`" in text, key.name
 
 
 def choices(parser):

@@ -91,9 +91,10 @@ def run(args: argparse.Namespace) -> int:
             if not args.yes and not _confirmed():
                 remarks.print("Not started.")
                 return EXIT_REFUSED
-            pump.start(accepted.program_id)
         first_event = pump.info.next_event if order else 0
         try:
+            if accepted:
+                pump.start(accepted.program_id)
             status = _follow(pump)
         except KeyboardInterrupt:
             remarks.print(
