@@ -731,3 +731,11 @@ def test_kvo_follows_a_titrated_rate_and_is_never_above_it(kvo_ul_h, titrated_ul
     program = rig.controller.motion.program
     assert [program.bucket[phase] for phase in range(program.count)] == [INFUSED, KVO]
     assert program.rate_ul_h[1] == then_ul_h
+
+
+def test_a_stepper_that_has_run_dry_stops_the_pump_in_alarm():
+    rig = infusing(vtbi_ul=10_000)
+    rig.inputs.stepper_starved = True
+    rig.run(100)
+    assert rig.controller.state == ALARM
+    assert rig.controller.active_alarms == 1 << alarms.STARVED

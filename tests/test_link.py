@@ -892,3 +892,25 @@ def test_a_rate_is_refused_with_its_range(rate_ul_h: int, code: int) -> None:
     answer = host.ask(wire.SET_RATE, rate_ul_h=rate_ul_h)
     assert tuple(answer.values.values()) == (code, 0, rate_ul_h, 10, 1_200_000)
     assert host.therapy()["rate"] == SYRINGE["rate_ul_h"]
+
+
+def test_a_restart_is_for_a_pump_with_a_processor_and_no_therapy_under_way() -> None:
+    host = Host()
+    host.open()
+    refusal = host.ask(wire.RESTART, into=wire.INTO_PUMP)
+    assert refusal.values["code"] == wire.CANNOT_RESTART
+    host.pump.link.identity.can_restart = True
+    assert host.ask(wire.RESTART, into=wire.INTO_MAINTENANCE).message == wire.DONE
+    assert host.pump.link.restart_into == wire.INTO_MAINTENANCE
+
+    host = Host()
+    host.pump.link.identity.can_restart = True
+    host.infuse(SYRINGE)
+    for command in (None, wire.PAUSE):
+        if command is not None:
+            host.ask(command)
+        refusal = host.ask(wire.RESTART, into=wire.INTO_PUMP)
+        assert refusal.values["code"] == controller.WRONG_STATE
+        assert host.pump.link.restart_into == 0
+    host.ask(wire.STOP)
+    assert host.ask(wire.RESTART, into=wire.INTO_PUMP).message == wire.DONE

@@ -127,6 +127,7 @@ def test_answers_have_the_reply_bit_and_a_request() -> None:
         wire.SET_RATE,
         wire.ACKNOWLEDGE,
         wire.SET_TELEMETRY,
+        wire.RESTART,
     }
 
 
@@ -174,7 +175,7 @@ def test_error_numbers_are_in_the_range_of_who_gives_them() -> None:
     assert len(ERRORS) == len(THERAPY_ERRORS) + len(CONTROLLER_ERRORS) + len(WIRE_ERRORS)
     assert set(THERAPY_ERRORS) == set(range(1, 9))
     assert set(CONTROLLER_ERRORS) == set(range(32, 36))
-    assert set(WIRE_ERRORS) == set(range(64, 77))
+    assert set(WIRE_ERRORS) == set(range(64, 78))
 
 
 @pytest.mark.parametrize("code", ERRORS, ids=ERRORS.values())

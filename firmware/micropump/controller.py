@@ -38,10 +38,17 @@ INTERLOCK = 35
 
 
 class Inputs:
-    """What the sensors say at a tick; the adapter fills it in."""
+    """What the adapter saw before a tick.
+
+    Attributes:
+        interlock_open: the interlock is open, or its wire broken.
+        stepper_starved: the step generator has run dry since it was started.
+
+    """
 
     def __init__(self) -> None:
         self.interlock_open = False
+        self.stepper_starved = False
 
 
 class Controller:
@@ -93,7 +100,7 @@ class Controller:
         if inputs.interlock_open:
             self._stop_in_alarm(now_ms, alarms.INTERLOCK_OPEN)
             return later_ms(now_ms, IDLE_TICK_MS)
-        if motion.starved:
+        if motion.starved or (inputs.stepper_starved and not motion.finished):
             self._stop_in_alarm(now_ms, alarms.STARVED)
             return later_ms(now_ms, IDLE_TICK_MS)
         if motion.finished:
@@ -193,6 +200,10 @@ class Controller:
             else:
                 self.state = COMPLETED if self.motion.finished else PAUSED
         return OK
+
+    def may_restart(self) -> int:
+        """Whether the processor may be restarted: not while a therapy is under way or in alarm."""
+        return OK if self.state in (IDLE, PROGRAMMED, COMPLETED, STOPPED) else WRONG_STATE
 
     # -- alarms -------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ class Identity:
         kind, drive_id: what is fitted, from the catalogue.
         time_x1000: how fast the pump's time runs (see the message ``info``).
         interpreter, content: what runs the firmware, and the hash of what is frozen; may be empty.
+        can_restart: whether there is a processor to restart.
 
     """
 
@@ -38,6 +39,7 @@ class Identity:
         time_x1000: int,
         interpreter: str = "",
         content: str = "",
+        can_restart: bool = False,
     ) -> None:
         self.ground = ground
         self.board = board
@@ -46,15 +48,22 @@ class Identity:
         self.time_x1000 = time_x1000
         self.interpreter = interpreter
         self.content = content[: wire.CONTENT_DIGITS]
+        self.can_restart = can_restart
 
 
 class Link:
-    """One host's connection. ``receive`` takes bytes as they come; ``outbox`` holds the answers."""
+    """One host's connection. ``receive`` takes bytes as they come; ``outbox`` holds the answers.
+
+    Attributes:
+        restart_into: what the adapter shall restart into once the answers are out; 0 for nothing.
+
+    """
 
     def __init__(self, controller: Controller, identity: Identity) -> None:
         self.controller = controller
         self.identity = identity
         self.outbox = bytearray()
+        self.restart_into = 0
         self._inbox = bytearray()
         self._skipping = False
         self._session = wire.NO_SESSION
@@ -175,6 +184,8 @@ class Link:
         if message == wire.SET_TELEMETRY:
             self._telemetry_ms = values[0]
             self._told_ms = now_ms
+        elif message == wire.RESTART:
+            self._restart(values[0])
         elif message == wire.SET_RATE:
             self._set_rate(now_ms, values[0])
         elif message == wire.START:
@@ -218,6 +229,12 @@ class Link:
             parts.nl_num,
             parts.nl_den,
         )
+
+    def _restart(self, into: int) -> None:
+        if not self.identity.can_restart:
+            raise WireError(wire.CANNOT_RESTART)
+        _obey(self.controller.may_restart())
+        self.restart_into = into
 
     def _set_rate(self, now_ms: int, rate_ul_h: int) -> None:
         controller = self.controller

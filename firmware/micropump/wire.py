@@ -44,6 +44,7 @@ SET_RATE = 0x08
 ACKNOWLEDGE = 0x09
 LOG = 0x0A
 SET_TELEMETRY = 0x0B
+RESTART = 0x0C
 TELEMETRY = 0x42
 DONE = 0x84
 
@@ -90,6 +91,8 @@ MESSAGES = (
     (ACKNOWLEDGE, "acknowledge", ()),
     (LOG, "log", (("first", "u32", "", 0, 0xFFFFFFFF),)),
     (SET_TELEMETRY, "set_telemetry", (("period_ms", "u32", "ms", 0, 3_600_000),)),
+    # Into 1, the pump again; into 2, maintenance: motor off, and the interpreter's prompt.
+    (RESTART, "restart", (("into", "u8", "", 1, 2),)),
     (TELEMETRY, "telemetry", _STATUS_FIELDS),
     (REPLY | HELLO, "info", (
         ("firmware", TEXT, "", 0, GREATEST_STRING_BYTES),
@@ -135,6 +138,9 @@ MESSAGES = (
     )),
 )  # fmt: skip
 
+INTO_PUMP = 1
+INTO_MAINTENANCE = 2
+
 NO_FIELD = 255
 
 # Errors of the wire itself; 1 … 31 are therapy's reasons to refuse, 32 … 63 the controller's.
@@ -151,6 +157,7 @@ OLD_SEQUENCE = 73
 REUSED_SEQUENCE = 74
 UNKNOWN_ITEM = 75
 OTHER_KIND = 76
+CANNOT_RESTART = 77
 
 _FIELDS = {}
 for _number, _name, _fields in MESSAGES:

@@ -11,8 +11,9 @@ Two kinds of words, read from the low bit up:
 
 From the joint (the first ``pull``) of a word to its first edge are ``FIRST_TICKS + delay + extra``
 ticks, from one edge to the next ``STEP_TICKS + delay + extra``, from the last edge to the next
-joint ``TAIL_TICKS``; a pause takes ``PAUSE_TICKS + delay``. Before each edge the interlock is looked at:
-high is open (a broken wire reads as open), and the program parks with STEP low until it is reset.
+joint ``TAIL_TICKS``; a pause takes ``PAUSE_TICKS + delay``. Before each edge the interlock is
+looked at: high is open (a broken wire reads as open), and the program parks with STEP low until it
+is reset.
 """
 
 import rp2

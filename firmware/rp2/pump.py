@@ -31,6 +31,7 @@ class Pump:
             board.STEP_COUNT_GPIO,
         )  # fmt: skip
         self.controller = Controller(self.stepper, now_ms, reset.cause())
+        reset.forget()
         fitted = board.FITTED == "syringe"
         identity = Identity(
             "rp2",
@@ -40,6 +41,7 @@ class Pump:
             1000,
             "MicroPython " + ".".join(str(part) for part in sys.implementation.version[:3]),
             board.CONTENT_SHA256,
+            True,
         )
         self.link = Link(self.controller, identity)
         self.line = UsbLine()
@@ -59,12 +61,17 @@ class Pump:
             self.link.receive(now_ms, data)
         if data or elapsed_ms(now_ms, self.due_ms) < _HALF:
             self.inputs.interlock_open = self.stepper.interlock_open()
+            self.inputs.stepper_starved = self.stepper.starved()
             self.due_ms = self.controller.tick(now_ms, self.inputs)
         self.link.attend(now_ms)
         if self.link.outbox:
             self.line.send(self.link.outbox)
             self.link.outbox = bytearray()
         self.line.flush()
+        if self.link.restart_into and not self.line.waiting():
+            # The answer is still on its way through the USB block.
+            time.sleep_ms(_LOOK_MS)
+            reset.reset(self.link.restart_into)
         if self.watchdog:
             self.watchdog.feed()
 

@@ -39,6 +39,10 @@ class UsbLine:
         if len(self._queue) + len(data) <= GREATEST_QUEUE:
             self._queue.extend(data)
 
+    def waiting(self) -> bool:
+        """Whether there is still something to write."""
+        return bool(self._queue)
+
     def flush(self) -> None:
         """Write what the line takes at once, up to ``BYTES_PER_PUMP``."""
         sent = 0

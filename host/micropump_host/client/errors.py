@@ -99,6 +99,10 @@ _TEXTS: dict[int, tuple[str, str]] = {
         "the pump does not know this syringe or head",
         "Choose one from docs/catalogue.md.",
     ),
+    wire.CANNOT_RESTART: (
+        "this pump is simulated: there is no processor to restart",
+        "End `micropump simulate` and start it again.",
+    ),
     wire.OTHER_KIND: (
         "the pump has the other kind of mechanism fitted (1 syringe, 2 peristaltic)",
         "Use an order for the mechanism that `micropump info` shows.",

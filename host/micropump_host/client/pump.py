@@ -234,6 +234,17 @@ class Pump:
         """Have the pump send its status by itself every ``period_ms``; 0 ends it."""
         return self._command(wire.SET_TELEMETRY, period_ms=period_ms)
 
+    def restart(self, into_maintenance: bool = False) -> str:
+        """Restart the pump's processor, if no therapy is under way.
+
+        Args:
+            into_maintenance: come up with the motor off at the interpreter's prompt, for tools such
+                as mpremote, until the next reset.
+
+        """
+        into = wire.INTO_MAINTENANCE if into_maintenance else wire.INTO_PUMP
+        return self._command(wire.RESTART, into=into)
+
     def events(self, first: int = 0) -> Iterator[Event]:
         """The log from entry ``first`` on, oldest first."""
         number = first
