@@ -28,7 +28,8 @@ def program():
 def _fifo(address: uint) -> int:
     """The newest word of a receive FIFO, inverted, modulo 2**30: steps since X was all ones."""
     fifo = ptr32(address)
-    return int((uint(fifo[0]) ^ uint(0xFFFFFFFF)) & uint(0x3FFFFFFF))
+    # No constant beyond a small integer: compiled ahead, it would be that of a 64-bit computer.
+    return (fifo[0] ^ -1) & 0x3FFFFFFF
 
 
 class EdgeCounter:
