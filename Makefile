@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: setup demo image check test hil bench clean help
 
 help:  ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 setup: $(READY)  ## make the virtual environment
 
@@ -34,6 +34,9 @@ test: check  ## the checks and all tests
 
 hil: $(READY)  ## the hardware-in-the-loop suites, on the virtual bench
 	$(BIN)/pytest -q hil/suites
+
+unix31: $(READY)  ## MicroPython for this computer with the board's small ints and floats
+	$(BIN)/python -m micropump_host.image.unixport --out out/unix31
 
 bench: $(READY)  ## how fast it is, and where the time goes
 	$(BIN)/python benchmarks/bench_simulation.py

@@ -78,10 +78,12 @@ class VirtualPump:
             if heap_lock:
                 heap_lock()
             try:
-                due += (tick(now, inputs) - now) & CLOCK_MASK
+                next_ms = tick(now, inputs)
             finally:
                 if heap_unlock:
                     heap_unlock()
+            # Not wrapped, so beyond the board's small ints: not with the heap locked.
+            due += (next_ms - now) & CLOCK_MASK
             self.ticks += 1
             if stepper.used or stepper.aborted_ms >= 0:
                 self._collect()

@@ -1,15 +1,20 @@
 """A stepper without a motor: keeps what it is handed, knows what would have been made by when."""
 
-from micropump.units import CLOCK_MASK
+from micropump.motion import QUANTUM_MS
+from micropump.units import CLOCK_MASK, elapsed_ms, later_ms
 
 # A tick hands over at most one horizon of quanta, an abort looks back at most one.
 _SLOTS = 16
 _HORIZON = 8
 _FIELDS = 7
+_HALF = 1 << 29
 
 
 class VirtualStepper:
     """What ``Motion`` asks of a stepper; ``push`` and ``abort`` allocate nothing.
+
+    Inside it keeps the core's own time, which wraps: an unwrapped one is beyond the board's small
+    ints from 12.4 days on.
 
     Attributes:
         now_ms: the present, set by the pump before each tick or command; not wrapped.
@@ -31,7 +36,7 @@ class VirtualStepper:
 
     def begin(self, start_ms: int) -> None:
         """The next quantum starts at the core time ``start_ms``; counting starts at zero."""
-        self._next_ms = self.now_ms + ((start_ms - self.now_ms) & CLOCK_MASK)
+        self._next_ms = start_ms
         self._made = 0
         self._since_begin = 0
 
@@ -53,12 +58,12 @@ class VirtualStepper:
             self.used += 1
             self._since_begin += 1
             self._made = (self._made + count) & CLOCK_MASK
-        self._next_ms += 100
+        self._next_ms = later_ms(self._next_ms, QUANTUM_MS)
 
     def abort(self, now_ms: int) -> int:
         """Drop what has not been made by now; returns the steps made since ``begin``."""
         for back in range(1, min(self._since_begin, _HORIZON) + 1):
-            self._made -= self._undone((self._free - back) % _SLOTS)
+            self._made -= self._undone((self._free - back) % _SLOTS, now_ms)
         self._made &= CLOCK_MASK
         self.aborted_ms = self.now_ms
         return self._made
@@ -66,23 +71,27 @@ class VirtualStepper:
     def drain(self) -> list:
         """Take the quanta with steps since the last call.
 
-        Each is (start_ms, count, first_us, interval_us, part, whole, credit).
+        Each is (start_ms, count, first_us, interval_us, part, whole, credit); the start is
+        not wrapped.
         """
         quanta = []
+        now_ms = self.now_ms & CLOCK_MASK
         for back in range(self.used, 0, -1):
             at = (self._free - back) % _SLOTS * _FIELDS
-            quanta.append(tuple(self._ring[at : at + _FIELDS]))
+            start_ms = self.now_ms + _signed_ms(self._ring[at], now_ms)
+            quanta.append((start_ms,) + tuple(self._ring[at + 1 : at + _FIELDS]))
         self.used = 0
         return quanta
 
-    def _undone(self, slot: int) -> int:
+    def _undone(self, slot: int, now_ms: int) -> int:
         """Steps of a quantum that are due later than now (the edges of ``motion.edges_us``)."""
         ring = self._ring
         at = slot * _FIELDS
         count = ring[at + 1]
         part = ring[at + 4]
         credit = ring[at + 6]
-        passed_us = (self.now_ms - ring[at]) * 1000
+        # All of it is made when its time is over.
+        passed_us = min(_signed_ms(now_ms, ring[at]), QUANTUM_MS) * 1000
         edge_us = ring[at + 2]
         for made in range(count):
             if edge_us > passed_us:
@@ -93,3 +102,9 @@ class VirtualStepper:
                 credit += ring[at + 5]
             credit -= part
         return 0
+
+
+def _signed_ms(now_ms: int, then_ms: int) -> int:
+    """Milliseconds from ``then_ms`` to ``now_ms``, negative before it."""
+    passed_ms = elapsed_ms(now_ms, then_ms)
+    return passed_ms if passed_ms < _HALF else passed_ms - CLOCK_MASK - 1
