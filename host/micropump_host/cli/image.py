@@ -157,6 +157,9 @@ def _build(args: argparse.Namespace, board: Board, listeners: Listeners) -> Buil
         )
         for _ in range(2 if twice else 1)
     ]
+    if built[0].inputs_sha256 != built[-1].inputs_sha256:
+        what = "files changed between the two builds"
+        raise BuildError(what, str(args.checkout), "Leave them alone for a while and try again")
     if built[0].sha256 != built[-1].sha256:
         what = f"two builds from the same sources differ: {built[0].sha256}, {built[-1].sha256}"
         raise BuildError(what, str(log.path), "Compare their frozen files and tools; report it")

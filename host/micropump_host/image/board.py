@@ -8,6 +8,7 @@ from micropump_host.image.chip import CARRIERS, Carrier
 DIRECTIONS = ("input", "output", "analog")
 PULLS = ("none", "up", "down")
 DRIVERS = ("a4988", "drv8825", "tmc2209")
+DRIVERS_WITHOUT_UART = ("a4988", "drv8825")
 # Supplies that a terminal of a part can be wired to, beside a terminal of another part.
 NETS = ("GND", "3V3", "5V", "12V")
 

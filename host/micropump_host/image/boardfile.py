@@ -16,6 +16,7 @@ from micropump_host.errors import MicropumpError
 from micropump_host.image.board import (
     DIRECTIONS,
     DRIVERS,
+    DRIVERS_WITHOUT_UART,
     FUNCTIONS,
     NETS,
     PULLS,
@@ -281,7 +282,7 @@ class _Reading:
         if isinstance(value, str) and value in known:
             return value
         self._wrong(where, key, value, f"one of {', '.join(known)}", _near(value, known))
-        return next(iter(known))
+        return default or ""
 
     def _wrong(self, where: str, key: str, value: Any, wanted: str, near: str = "") -> None:
         if value is None:
@@ -330,9 +331,13 @@ class _Reading:
             return None
         self._unknown_keys(where, table, _PIN_KEYS)
         role, terminal = self._terminal(where, table)
+        before = len(self.problems)
+        gpio = self._number(where, table, "gpio", 0, 29)
+        if len(self.problems) > before:
+            return None
         return Pin(
             function=name,
-            gpio=self._number(where, table, "gpio", 0, 29),
+            gpio=gpio,
             direction=self._choice(where, table, "direction", DIRECTIONS),
             to_role=role,
             to_terminal=terminal,
@@ -398,11 +403,15 @@ class _Reading:
             self._check_place(where, pin)
             self._check_peripheral(where, pin)
             self._check_resistors(where, pin)
-        given = set(self.tables.get("pins", {}))
         for name, function in FUNCTIONS.items():
-            if function.required and name not in given:
+            if function.required and name not in self._given_pins():
                 self._add(f"[pins.{name}]", "is missing", f"Every board needs it: {name}")
         self._check_pairs(board)
+
+    def _given_pins(self) -> Iterable[str]:
+        """Names of the pins that the file has, also of those that are wrong."""
+        pins = self.tables.get("pins")
+        return pins if isinstance(pins, dict) else ()
 
     def _free(self, board: Board) -> list[int]:
         used = {pin.gpio for pin in board.pins}
@@ -416,7 +425,7 @@ class _Reading:
 
     def _check_peripheral(self, where: str, pin: Pin) -> None:
         function = FUNCTIONS[pin.function]
-        if pin.direction != function.direction:
+        if pin.direction and pin.direction != function.direction:
             what = f"{pin.function} is an {function.direction}, not {pin.direction}"
             self._add(f"{where} direction", what, f'Write direction = "{function.direction}"')
         wrong = None
@@ -453,9 +462,9 @@ class _Reading:
             ("I2C", ("i2c_sda", "i2c_scl"), i2c_function),
         ):
             first, second = (board.pin(name) for name in names)
-            if (first is None) != (second is None):
-                missing = names[0] if first is None else names[1]
-                self._add(f"[pins.{missing}]", "is missing", f"{kind} needs both lines")
+            missing = [name for name in names if name not in self._given_pins()]
+            if len(missing) == 1:
+                self._add(f"[pins.{missing[0]}]", "is missing", f"{kind} needs both lines")
             elif first and second and of(first.gpio)[0] != of(second.gpio)[0]:
                 what = f"{names[0]} and {names[1]} are on two different {kind} blocks"
                 self._add(f"[pins.{names[1]}] gpio", what, "Take two of one block")
@@ -485,11 +494,11 @@ class _Reading:
         for part in board.parts:
             for terminal, net in part.nets.items():
                 self._check_net(f"[parts.{part.role}] nets.{terminal}", net, roles)
-        if board.driver != "tmc2209" and board.pin("driver_tx"):
+        if board.driver in DRIVERS_WITHOUT_UART and board.pin("driver_tx"):
             what = f"an {board.driver.upper()} has no UART"
             self._add("[pins.driver_tx]", what, "Leave driver_tx and driver_rx out")
         for name, scale in (("pressure", board.pressure), ("battery", board.battery)):
-            if (board.pin(name) is None) != (scale is None):
+            if (name in self._given_pins()) != (scale is not None):
                 self._add(f"[{name}]", "scale and pin belong together", f"Give [pins.{name}] too")
 
     def _check_net(self, where: str, net: str, roles: set[str]) -> None:

@@ -9,7 +9,7 @@ from micropump_host.image.chip import ADC_GPIO, i2c_function, pwm_function, uart
 
 MODULE = "micropump_board.py"
 
-_HEAD = '''"""The board that this image was built for: {name}.
+_HEAD = '''"""The board that this image was built for, as plain constants.
 
 Written by the image builder from boards/{board_id}/board.toml; change that file, not this one.
 
@@ -54,7 +54,7 @@ def render_module(board: Board, content_sha256: str) -> str:
         "CONTENT_SHA256": content_sha256,
     }
     lines = [f"{name} = {_literal(value)}" for name, value in constants.items()]
-    head = _HEAD.format(name=board.name, board_id=board.board_id)
+    head = _HEAD.format(board_id=board.board_id)
     return head + "\n" + "\n".join(lines) + "\n"
 
 

@@ -123,13 +123,11 @@ def build_image(
         raise BuildError(f"no image is built for {board.name}", board.board_id, board.image)
     compiler = check_tools()
     work = _Work(board, tree, checkout, out, cache, log, tell)
-    plan = work.plan(compiler)
-    known = None if clean else finished(out / f"{board.board_id}.json", plan)
-    if known:
-        return known
     if clean:
         shutil.rmtree(work.home, ignore_errors=True)
-    return work.build(plan)
+    plan = work.plan(compiler)
+    known = None if clean else finished(out / f"{board.board_id}.json", plan)
+    return known or work.build(plan)
 
 
 def check_tools() -> str:
