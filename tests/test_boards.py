@@ -321,6 +321,7 @@ def test_a_scale_without_its_pin(tmp_path: Path) -> None:
         ('to = "driver.DIR"', 'to = "driver"', '[pins.dir] to: "driver" names no terminal'),
         ('to = "driver.DIR"', 'to = "drivr.DIR"', "Did you mean driver?"),
         ('driver = "tmc2209"', 'driver = "tmc2208"', "Did you mean tmc2209?"),
+        ('fitted = "syringe"', 'fitted = "syring"', "Did you mean syringe?"),
         ('"t8-2mm-16"', '"t8-2mm"', "[board] syringe_drive: 't8-2mm' must be one of"),
         ('source = "S7"', 'source = "S99"', "[parts.buzzer] source: 'S99' must be one of"),
         ("price_usd = 16.0", 'price_usd = "16"', "[parts.pressure_sensor] price_usd: '16' must be"),
@@ -418,6 +419,7 @@ def test_the_module_says_what_the_file_says(board_id: str) -> None:
         assert module[f"{name}_ACTIVE_LEVEL"] == pin.active_level
         assert module[f"{name}_PULL"] == pin.pull
     assert module["BOARD"] == board_id
+    assert module["FITTED"] == "syringe"
     assert module["CHIP"] == board.carrier.chip
     assert module["CONTENT_SHA256"] == "ab" * 32
     assert module["PINS"] == tuple(

@@ -8,6 +8,7 @@ from micropump_host.image.chip import CARRIERS, Carrier
 DIRECTIONS = ("input", "output", "analog")
 PULLS = ("none", "up", "down")
 DRIVERS = ("a4988", "drv8825", "tmc2209")
+MECHANISMS = ("syringe", "peristaltic")
 DRIVERS_WITHOUT_UART = ("a4988", "drv8825")
 # Supplies that a terminal of a part can be wired to, beside a terminal of another part.
 NETS = ("GND", "3V3", "5V", "12V")
@@ -163,6 +164,7 @@ class Board:
         runs: where this project runs it, for example ``"emulated Pico"``, or ``"not run here"``.
         image: ``"built"``, or why no image is built.
         driver: one of ``DRIVERS``.
+        fitted: what the motor turns, one of ``MECHANISMS``.
         syringe_drive: the catalogue's drive that turns a syringe's screw.
         head_drive: the catalogue's drive that turns a peristaltic head.
         adc_reference_mv: what the ADC reads as full scale, mV.
@@ -179,6 +181,7 @@ class Board:
     runs: str
     image: str
     driver: str
+    fitted: str
     syringe_drive: str
     head_drive: str
     adc_reference_mv: int

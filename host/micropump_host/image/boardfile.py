@@ -18,6 +18,7 @@ from micropump_host.image.board import (
     DRIVERS,
     DRIVERS_WITHOUT_UART,
     FUNCTIONS,
+    MECHANISMS,
     NETS,
     PULLS,
     REQUIRED_ROLES,
@@ -42,7 +43,8 @@ BOARD_FILE = "board.toml"
 _GREATEST_OHM = 10_000_000
 _SECTIONS = ("board", "pressure", "battery", "pins", "parts", "sources")
 _BOARD_KEYS = (
-    "like", "name", "runs", "image", "driver", "syringe_drive", "head_drive", "adc_reference_mv",
+    "like", "name", "runs", "image", "driver", "fitted", "syringe_drive", "head_drive",
+    "adc_reference_mv",
 )  # fmt: skip
 _PIN_KEYS = (
     "gpio", "direction", "pull", "active_level", "external_pull", "external_pull_ohm",
@@ -205,6 +207,7 @@ class _Reading:
             runs=self._text("[board]", head, "runs"),
             image=self._text("[board]", head, "image"),
             driver=self._choice("[board]", head, "driver", DRIVERS),
+            fitted=self._choice("[board]", head, "fitted", MECHANISMS),
             syringe_drive=self._drive(head, "syringe_drive", catalogue.SYRINGE_DRIVES),
             head_drive=self._drive(head, "head_drive", catalogue.HEAD_DRIVES),
             adc_reference_mv=self._number("[board]", head, "adc_reference_mv", 1000, 5000),

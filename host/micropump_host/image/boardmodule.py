@@ -33,6 +33,7 @@ def board_constants(board: Board) -> dict[str, object]:
         "BOARD_NAME": board.name,
         "CHIP": board.carrier.chip,
         "DRIVER": board.driver,
+        "FITTED": board.fitted,
         "SYRINGE_DRIVE": board.syringe_drive,
         "HEAD_DRIVE": board.head_drive,
     }
