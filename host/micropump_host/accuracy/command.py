@@ -123,9 +123,9 @@ def _one_or_band(results: list[Accuracy]) -> Accuracy | Band:
 
 
 def _prepare_folder(folder: Path, samples: Sequence[Path]) -> list[str]:
-    """Copy the raw samples into the folder; return the names that the copies go by.
+    """Copy the raw samples into the folder, those that are not in it; return the names they go by.
 
-    A file that lies there already under such a name stays, and no other is copied over it.
+    A file that lies there already stays, and no other is copied over it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -147,10 +147,10 @@ def _copy_path(folder: Path, name: str) -> Path:
 
 
 def _name_in(folder: Path, path: Path) -> str | None:
-    """Return the name of samples that are in the folder under the name of a copy already."""
-    name = path.stem.removeprefix("samples-")
-    copy = _copy_path(folder, name)
-    return name if copy.exists() and copy.samefile(path) else None
+    """Return the name that samples in the folder go by, or None for those that are not in it."""
+    if not path.parent.samefile(folder):
+        return None
+    return path.stem.removeprefix("samples-")
 
 
 def _unused(name: str, taken: set[str]) -> str:

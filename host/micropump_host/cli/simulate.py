@@ -5,10 +5,11 @@ import signal
 import threading
 from pathlib import Path
 
-from micropump.catalogue import HEAD_DRIVES, SYRINGE_DRIVES
-from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
-from micropump_host.bench import default_bench, load_bench
+from micropump.catalogue import HEAD_DRIVES, PERISTALTIC_HEADS, SYRINGE_DRIVES, SYRINGES
+from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE, build
+from micropump_host.bench import Bench, build_plant, default_bench, load_bench
 from micropump_host.bench.ground import GROUNDS, build_ground
+from micropump_host.bench.mechanics import geometry_of
 from micropump_host.bench.record import CsvRecorder, ListRecorder
 from micropump_host.bench.server import Endpoint, PtyEndpoint, TcpEndpoint, serve
 from micropump_host.bench.world import Recorder, VirtualBench
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     drive_id = args.drive or DEFAULT_DRIVES[bench_file.kind]
     kind = KIND_SYRINGE if bench_file.kind == "syringe" else KIND_PERISTALTIC
     _check_drive(kind, drive_id)
+    _check_bench(bench_file, kind, drive_id)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
@@ -121,6 +123,12 @@ def _check_drive(kind: int, drive_id: str) -> None:
     ids = [row[0] for row in drives]
     if drive_id not in ids:
         raise UsageError(f"there is no drive {drive_id!r}", "--drive", f"Take {', '.join(ids)}.")
+
+
+def _check_bench(bench: Bench, kind: int, drive_id: str) -> None:
+    """Refuse now what would only fail when an infusion starts: imperfections beyond the drive."""
+    items = SYRINGES if kind == KIND_SYRINGE else PERISTALTIC_HEADS
+    build_plant(bench, geometry_of(build(kind, items[0][0], drive_id)))
 
 
 def _endpoint(args: argparse.Namespace) -> Endpoint:
