@@ -5,6 +5,7 @@ to the driver's STEP terminal, so that a broken wire or a dead pin shows too.
 """
 
 import rp2
+from micropump.units import CLOCK_MASK
 
 # Twice the generator's clock, so that no pulse of two of its ticks can be missed.
 CLOCK_HZ = 2_000_000
@@ -24,12 +25,13 @@ def program():
     jmp(x_dec, "low")
 
 
+# Addresses and masks are handed in: MicroPython's freezer puts native code on even addresses, and on
+# an RP2040 a constant of more than 16 bits in it is read right from every fourth alone.
 @micropython.viper
-def _fifo(address: uint) -> int:
-    """The newest word of a receive FIFO, inverted, modulo 2**30: steps since X was all ones."""
+def _fifo(address: uint, mask: int) -> int:
+    """The next word of a receive FIFO, inverted and masked: steps since X was all ones."""
     fifo = ptr32(address)
-    # No constant beyond a small integer: compiled ahead, it would be that of a 64-bit computer.
-    return (fifo[0] ^ -1) & 0x3FFFFFFF
+    return (fifo[0] ^ -1) & mask
 
 
 class EdgeCounter:
@@ -56,4 +58,4 @@ class EdgeCounter:
         """Edges since ``clear``."""
         self._machine.exec(_ISR_FROM_X)
         self._machine.exec(_PUSH)
-        return _fifo(self._fifo_address)
+        return _fifo(self._fifo_address, CLOCK_MASK)

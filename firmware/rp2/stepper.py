@@ -24,10 +24,11 @@ _PIO0_TXF0 = _PIO0 + 0x10
 _DREQ_PIO0_TX0 = 0
 
 
+# The address is handed in for the reason that counter.py gives.
 @micropython.viper
-def _stalled(clear: int) -> int:
+def _stalled(fdebug: uint, clear: int) -> int:
     """Whether the generator has found its FIFO empty since the flag was last cleared."""
-    debug = ptr32(0x50200008)
+    debug = ptr32(fdebug)
     was = (uint(debug[0]) >> uint(24)) & uint(1)
     if clear:
         debug[0] = 1 << 24
@@ -84,7 +85,7 @@ class PioStepper:
         self._at = 0
         # The generator's time begins with a pause that ends where the first quantum does.
         self._quantum[7] = -START_DELAY_MS * 1000
-        _stalled(1)
+        _stalled(_PIO0_FDEBUG, 1)
         self.running = True
 
     def push(
@@ -135,7 +136,7 @@ class PioStepper:
 
     def starved(self) -> bool:
         """Whether the generator has run dry since ``begin``."""
-        return self.running and bool(_stalled(0))
+        return self.running and bool(_stalled(_PIO0_FDEBUG, 0))
 
     def interlock_open(self) -> bool:
         """Whether the interlock is open, or its wire broken."""
