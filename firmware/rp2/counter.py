@@ -25,8 +25,8 @@ def program():
     jmp(x_dec, "low")
 
 
-# Addresses and masks are handed in: MicroPython's freezer puts native code on even addresses, and on
-# an RP2040 a constant of more than 16 bits in it is read right from every fourth alone.
+# Addresses and masks are handed in: MicroPython's freezer puts native code on any even address, and
+# on an RP2040 a constant of more than 16 bits is only read right where that is a multiple of four.
 @micropython.viper
 def _fifo(address: uint, mask: int) -> int:
     """The next word of a receive FIFO, inverted and masked: steps since X was all ones."""
