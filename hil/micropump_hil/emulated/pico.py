@@ -18,7 +18,7 @@ from rp2040py.utils.logging import ConsoleLogger, LogLevel
 from micropump_hil.emulated import pio, repl
 from micropump_hil.emulated.adc import Adc
 from micropump_hil.emulated.backend import execute_batch
-from micropump_hil.emulated.clock import CYCLE_NS, GridClock
+from micropump_hil.emulated.clock import GridClock
 from micropump_hil.emulated.errors import EmulatedTimeoutError, PowerLostError
 from micropump_hil.emulated.flash import ERASED, FLASH_BYTES, Flash
 from micropump_hil.emulated.pins import Pins
@@ -33,6 +33,9 @@ POLL_MS = 1.0
 ResetCause = Literal["power-on", "run-pin", "watchdog-timer", "watchdog-forced"]
 
 _WATCHDOG_FORCED = 1 << 1
+# What the firmware leaves in the watchdog's scratch register 0 when it resets into maintenance
+# (firmware/rp2/reset.py).
+_MAINTENANCE_MARK = 0x0B0E0002
 _SRAM_BYTES = 264 * 1024
 
 
@@ -91,6 +94,7 @@ class EmulatedPico:
         self._power_cut_at_ns: int | None = None
         self.powered = False
         self.resets: list[Reset] = []
+        self._on_reset: list[Callable[[], None]] = []
         self.mcu.watchdog.on_watchdog_trigger = self._on_watchdog
         self.usb = UsbHost(self.mcu, self.clock)
         self.flash = Flash(self.mcu, self.clock, self._on_power_cut)
@@ -113,16 +117,30 @@ class EmulatedPico:
         """Emulated time since the Pico was made, system cycles of 8 ns."""
         return self.clock.now_cycles
 
-    def boot(self, timeout_ms: float = BOOT_TIMEOUT_MS) -> "EmulatedPico":
+    def boot(
+        self, timeout_ms: float = BOOT_TIMEOUT_MS, *, maintenance: bool = False
+    ) -> "EmulatedPico":
         """Switch on, if it is off, and run until the host has found the device on USB.
 
         What the device says before that is lost, as it is with a board.
+
+        Args:
+            timeout_ms: emulated time allowed.
+            maintenance: start as if the pump had been asked to restart into maintenance, with the
+                interpreter's prompt instead of the pump; a Pico that runs is restarted. ``exec``
+                needs it where the image has the pump's own ``main.py``.
 
         Raises:
             EmulatedTimeoutError: if that does not come within ``timeout_ms``.
 
         """
-        if not self.powered:
+        if maintenance:
+            if not self.powered:
+                self.power_on()
+            self.mcu.watchdog.scratch_data[0] = _MAINTENANCE_MARK
+            self.mcu.watchdog._reason = _WATCHDOG_FORCED
+            self._reset("watchdog-forced")
+        elif not self.powered:
             self.power_on()
         self._wait(lambda: self.usb.connected, "enumeration over USB", timeout_ms)
         return self
@@ -193,6 +211,14 @@ class EmulatedPico:
                     awaited, timeout_ms, self.now_ns, bytes(self.usb.received[-300:])
                 )
             self.run_until_ns(self.now_ns + min(left_ns, round(poll_ms * 1e6)))
+
+    def call_at_ns(self, at_ns: int, callback: Callable[[], None]) -> None:
+        """Call ``callback()`` at the emulated time ``at_ns``, in the middle of a run."""
+        self.clock.create_alarm(callback).schedule(max(0, at_ns - self.now_ns))
+
+    def on_reset(self, callback: Callable[[], None]) -> None:
+        """Call ``callback()`` at every reset, the one of power-on included."""
+        self._on_reset.append(callback)
 
     def write(self, data: bytes) -> None:
         """Send bytes over USB; they arrive as time goes on."""
@@ -297,11 +323,8 @@ class EmulatedPico:
             flag = HAD_POR if cause == "power-on" else HAD_RUN
             mcu.vreg_and_chip_reset.record_reset_cause(flag)
         self.flash.power_off()
+        for callback in self._on_reset:
+            callback()
         self.resets.append(Reset(self.now_ns, cause))
         mcu.leave_reset()
         self.pins.read_again()
-
-
-def to_cycles(duration_ns: int) -> int:
-    """Whole system cycles of 8 ns in ``duration_ns``."""
-    return duration_ns // CYCLE_NS
