@@ -289,7 +289,7 @@ class _Work:
             firmware,
         ]  # fmt: skip
         self.log.run(command)
-        self._check(begun, firmware)
+        self._check(begun, firmware, plan["content_sha256"])
         begun.replace(uf2)
         data = uf2.read_bytes()
         built = Built(
@@ -303,16 +303,15 @@ class _Work:
         uf2.with_suffix(".json").write_text(text, encoding="utf-8")
         return built
 
-    def _check(self, uf2: Path, firmware: Path) -> None:
+    def _check(self, uf2: Path, firmware: Path, content: str) -> None:
         image = read_uf2(uf2)
         contents = firmware.read_bytes()
         right = image.chip == self.board.carrier.chip and image.address == FLASH_ADDRESS
         if not right or image.contents[: len(contents)] != contents:
             what = f"the UF2 is not the {self.board.carrier.chip}'s firmware that was built"
             raise BuildError(what, str(uf2), "Build again with --clean")
-        marker = self.board.board_id.encode()
-        if marker not in contents:
-            what = "the board's module is not in the firmware"
+        if content.encode() not in contents:
+            what = "our modules are not in the firmware"
             raise BuildError(what, str(uf2), "Build again with --clean")
 
 
