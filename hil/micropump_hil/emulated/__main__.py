@@ -43,7 +43,9 @@ def _serve(options: argparse.Namespace) -> None:
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: stopped.append(received))
-    pico = EmulatedPico(options.image, models=_models(options)).boot()
+    pico = EmulatedPico(options.image, models=_models(options)).boot(
+        maintenance=options.maintenance
+    )
     endpoint: Endpoint = (
         LosslessPty(options.link) if options.tcp is None else TcpEndpoint("127.0.0.1", options.tcp)
     )
@@ -83,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=1.0,
         help="emulated seconds per second at most; 0: as fast as it goes",
+    )
+    parser.add_argument(
+        "--maintenance", action="store_true", help="start at the prompt, for mpremote and the like"
     )
     parser.add_argument("--board", type=Path, help="a board file: fit a pump to the pins")
     parser.add_argument("--bench", type=Path, help="bench file of that pump")

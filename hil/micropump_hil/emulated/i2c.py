@@ -8,7 +8,7 @@ software of two pins finds nothing either: address a device directly.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from rp2040py.peripherals.i2c import I2CMode
+from rp2040py.peripherals.i2c import R_TX_EMPTY, I2CMode
 
 if TYPE_CHECKING:
     from micropump_hil.emulated.pico import EmulatedPico
@@ -83,6 +83,9 @@ class I2cBus:
         if self._addressed is not None and mode == I2CMode.WRITE:
             self._addressed.start()
         self._bus.complete_connect(self._addressed is not None)
+        if self._addressed is None:
+            # What was queued is gone; the emulator does not say so, and the driver waits for it.
+            self._bus._set_interrupts(R_TX_EMPTY)
 
     def _write(self, byte: int) -> None:
         self._bus.complete_write(self._addressed is not None and self._addressed.write(byte))

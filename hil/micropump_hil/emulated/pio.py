@@ -7,10 +7,12 @@ CPU awake or asleep. Among things due in the same cycle, other alarms come first
 PIO1, so that a run does not depend on who armed what when.
 
 Also put right: a joined FIFO holds 8 words and the other one none, both are emptied when the join
-changes (RP2040 datasheet, SHIFTCTRL), and pins set by an instruction that the CPU forces in are
-seen at once.
+changes (RP2040 datasheet, SHIFTCTRL); a disabled machine that is stalled on a FIFO stays stalled
+until it is enabled; and pins set by an instruction that the CPU forces in are seen at once.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from rp2040py.irq import IRQ
@@ -27,6 +29,9 @@ FP_PER_NS = FP_PER_CYCLE // CYCLE_NS
 NEVER_FP = 1 << 61
 FIFO_WORDS = 4
 
+_CTRL = 0x000
+_TXF_FIRST = 0x010
+_RXF_FIRST = 0x020
 _SHIFTCTRL_FIRST = 0x0D0
 _SHIFTCTRL_STRIDE = 0x18
 _JOIN_TX = 1 << 30
@@ -112,20 +117,49 @@ class ExactPio(RPPIO):
         if self.pacer is not None:
             self.pacer.arm()
 
+    def read_uint32(self, offset: int) -> int:
+        """Read a register of the block."""
+        with self._stalled(offset - _RXF_FIRST):
+            return RPPIO.read_uint32(self, offset)
+
     def write_uint32(self, offset: int, value: int) -> None:
         """Write a register of the block."""
         _set_own_count(self, self.cycle_fp)
         index, odd = divmod(offset - _SHIFTCTRL_FIRST, _SHIFTCTRL_STRIDE)
         joins = odd == 0 and 0 <= index < len(self.machines)
         before = self.machines[index].shift_ctrl if joins else 0
-        RPPIO.write_uint32(self, offset, value)
+        with self._stalled(offset - _TXF_FIRST):
+            RPPIO.write_uint32(self, offset, value)
         if joins and (before ^ value) & _JOIN:
             self._join(self.machines[index], value)
+        if offset == _CTRL:
+            self._resume()
         # The stock loop leaves a block alone that says it is stopped; the pacer runs it.
         self.stopped = True
         self.check_changed_pins()
         if self.pacer is not None:
             self.pacer.arm()
+
+    @contextlib.contextmanager
+    def _stalled(self, fifo_offset: int) -> Iterator[None]:
+        """Keep a disabled machine from going on when one of its FIFOs is reached.
+
+        ``fifo_offset`` is that of the FIFO from the first one, bytes; any other does nothing.
+        """
+        index, odd = divmod(fifo_offset, 4)
+        machine = self.machines[index] if not odd and 0 <= index < len(self.machines) else None
+        if machine is None or machine.enabled or not machine.waiting:
+            yield
+            return
+        machine.waiting = False
+        yield
+        machine.waiting = True
+
+    def _resume(self) -> None:
+        """Let machines go on that have been enabled while what they waited for was there."""
+        for machine in self.machines:
+            if machine.enabled and machine.waiting:
+                machine.check_wait()
 
     def reset(self) -> None:
         """Return the block to its state at power-on."""

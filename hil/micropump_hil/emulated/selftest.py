@@ -162,7 +162,7 @@ def trace_digest(image: Path | str | None = None) -> str:
     pico.exec(PROGRAM)
     pico.exec(
         f"enable = machine.Pin({ENABLE_PIN}, machine.Pin.OUT)\n"
-        "for n in range(20):\n"
+        "for n in range(12):\n"
         "    enable.toggle()\n"
         "    if steps.tx_fifo() < 8: steps.put(n)\n"
         "    time.sleep_us(50 * n)\n"
