@@ -1,5 +1,6 @@
 """Programs: the KVO rule, VTBI over time, every refusal and every warning."""
 
+import itertools
 from fractions import Fraction
 
 import pytest
@@ -196,3 +197,24 @@ def test_steps_given_back_are_there_again(counts, left):
         program.give_back(0, count)
     assert program.left_millions[0] * MILLION + program.left_rest[0] == left + sum(counts)
     assert program.has_left(0) == (left + sum(counts) > 0)
+
+
+@given(
+    st.sampled_from((SYRINGE, HEAD)),
+    st.integers(1, 5_000_000),
+    st.integers(1_000, GREATEST_RATE_UL_H),
+    st.integers(1_000, GREATEST_RATE_UL_H),
+)
+def test_a_ramped_move_is_exact_and_changes_its_rate_gently(parts, steps, rate_ul_h, gain_ul_h):
+    program = therapy.ramped(parts, steps, rate_ul_h, gain_ul_h)
+    phases = range(program.count)
+    total = sum(program.left_millions[at] * 10**6 + program.left_rest[at] for at in phases)
+    assert total == steps
+    rates = [program.rate_ul_h[at] for at in phases]
+    assert rates == rates[::-1] or len(rates) % 2 == 0
+    assert max(rates) <= rate_ul_h
+    assert set(program.bucket[: program.count]) == {therapy.PRIMED}
+    # A slow quantum without a whole step is left out, so a change may be of several gains then.
+    whole = [r for r in rates if r * parts.nl_den >= 36 * parts.nl_num]
+    for before, after in itertools.pairwise(whole):
+        assert abs(after - before) <= gain_ul_h

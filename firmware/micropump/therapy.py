@@ -17,8 +17,9 @@ from .units import (
 # Buckets: every delivered microstep is counted in exactly one.
 INFUSED = 0
 KVO = 1
-BUCKETS = 2
-BUCKET_NAMES = ("infused", "kvo")
+PRIMED = 2
+BUCKETS = 3
+BUCKET_NAMES = ("infused", "kvo", "primed")
 
 # What a program can be refused for. The numbers go over the wire.
 OK = 0
@@ -196,4 +197,38 @@ def continuous(
     program.vtbi_steps = vtbi_steps
     program.content_ul = content_ul
     program.duration_s = rounded_ratio(vtbi_ul * S_PER_HOUR, rate_ul_h)
+    return program
+
+
+def ramped(mechanism: Mechanism, steps: int, rate_ul_h: int, gain_ul_h: int) -> Program:
+    """A move of ``steps`` microsteps that speeds up and slows down, for a purge or homing.
+
+    Args:
+        mechanism: what moves.
+        steps: microsteps in all, exactly.
+        rate_ul_h: the greatest rate.
+        gain_ul_h: by how much the rate may change in a quantum of 100 ms; a rate that takes more
+            than ``MAX_PHASES`` phases to reach is not reached.
+
+    """
+    program = Program(mechanism)
+    ramp = []
+    left = steps
+    rate = gain_ul_h
+    while rate < rate_ul_h and len(ramp) < (MAX_PHASES - 1) // 2:
+        # The whole steps of one quantum at this rate, there and back.
+        count = rate * mechanism.nl_den // (36 * mechanism.nl_num)
+        if 2 * count > left:
+            break
+        if count:
+            ramp.append((rate, count))
+            left -= 2 * count
+        rate += gain_ul_h
+    for rate_up, count in ramp:
+        program.add(rate_up, count, PRIMED)
+    if left:
+        program.add(min(rate, rate_ul_h), left, PRIMED)
+    for rate_down, count in reversed(ramp):
+        program.add(rate_down, count, PRIMED)
+    program.vtbi_steps = steps
     return program

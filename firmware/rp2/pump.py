@@ -7,6 +7,7 @@ import machine
 import micropump_board as board
 from machine import Pin
 from micropump_rp2 import reset
+from micropump_rp2.panel import Panel
 from micropump_rp2.stepper import PioStepper
 from micropump_rp2.usb import UsbLine
 
@@ -45,8 +46,10 @@ class Pump:
         )
         self.link = Link(self.controller, identity)
         self.line = UsbLine()
+        self.panel = Panel(self.controller)
         self.inputs = Inputs()
         self.due_ms = now_ms
+        self._looked_ms = now_ms
         self.watchdog = None
 
     def start_watchdog(self) -> None:
@@ -64,6 +67,8 @@ class Pump:
             self.inputs.stepper_starved = self.stepper.starved()
             self.due_ms = self.controller.tick(now_ms, self.inputs)
         self.link.attend(now_ms)
+        self.panel.look(now_ms, elapsed_ms(now_ms, self._looked_ms))
+        self._looked_ms = now_ms
         if self.link.outbox:
             self.line.send(self.link.outbox)
             self.link.outbox = bytearray()
