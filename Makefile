@@ -14,7 +14,7 @@ setup: $(READY)  ## make the virtual environment
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable ".[accuracy,bench,hil,dev]"
+		--constraint constraints.txt --editable ".[accuracy,bench,flash,hil,dev]"
 	@touch $(READY)
 
 demo: $(READY)  ## two infusions on the virtual bench, and their curves in out/demo/report.html
