@@ -253,7 +253,9 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> Pa
     folder.mkdir(exist_ok=True)
     for name, script in scripts.items():
         path = folder / name.replace("_", "-")
-        path.write_text(f"#!{sys.executable}\nimport os, sys\nfrom pathlib import Path\n{script}\n")
+        path.write_text(
+            f"#!{sys.executable} -IS\nimport os, sys\nfrom pathlib import Path\n{script}\n"
+        )
         path.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
     return folder
@@ -361,8 +363,10 @@ def test_the_content_hash_knows_contents_and_names_and_no_order(
 
 @given(left=st.binary(max_size=4), right=st.binary(min_size=1, max_size=4))
 def test_the_content_hash_knows_where_a_file_ends(left: bytes, right: bytes) -> None:
-    one = {"a": left + right, "b": b""}
-    other = {"a": left, "b": right}
+    assert content_sha256({"a": left + right, "b": b""}) != content_sha256({"a": left, "b": right})
+    # One file that looks like the end of its own name and the beginning of another.
+    one = {"a": left + b"b\0" + right, "b": b""}
+    other = {"a": left, "b": right + b"b\0"}
     assert content_sha256(one) != content_sha256(other)
 
 
@@ -500,6 +504,23 @@ def test_the_same_files_elsewhere_make_the_same_image(workshop: Workshop) -> Non
     first = workshop.build()
     workshop.checkout = workshop.checkout.rename(workshop.home / "elsewhere")
     assert workshop.build(clean=True).sha256 == first.sha256
+
+
+def test_a_second_build_waits_for_the_first(workshop: Workshop) -> None:
+    """The stand-in for cmake finds the lock of its build taken."""
+    taken = (
+        "import fcntl\n"
+        f"(lock,) = Path({str(workshop.home)!r}).glob('cache/build/*.lock')\n"
+        "try:\n"
+        "    fcntl.flock(lock.open('w'), fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "    sys.exit('nobody holds the lock')\n"
+        "except BlockingIOError:\n"
+        "    pass\n"
+    )
+    workshop.tools(cmake=taken + CMAKE)
+    workshop.build()
+    workshop.build(clean=True)
+    assert workshop.builds == 2
 
 
 def changed_firmware(workshop: Workshop) -> None:

@@ -17,6 +17,7 @@ from micropump_host.image.board import Board
 from micropump_host.image.boardmodule import MODULE
 from micropump_host.image.chip import CARRIERS
 from micropump_host.image.frozen import content_sha256, definition_files, frozen_files, stage
+from micropump_host.image.lock import alone
 from micropump_host.image.log import Log, ignore
 from micropump_host.image.sources import Tree
 from micropump_host.image.uf2 import FLASH_ADDRESS, read_uf2
@@ -123,11 +124,13 @@ def build_image(
         raise BuildError(f"no image is built for {board.name}", board.board_id, board.image)
     compiler = check_tools()
     work = _Work(board, tree, checkout, out, cache, log, tell)
-    if clean:
-        shutil.rmtree(work.home, ignore_errors=True)
-    plan = work.plan(compiler)
-    known = None if clean else finished(out / f"{board.board_id}.json", plan)
-    return known or work.build(plan)
+    lock = work.home.with_name(f"{work.home.name}.lock")
+    with alone(lock, lambda: tell.phase("Waiting for another build")):
+        if clean:
+            shutil.rmtree(work.home, ignore_errors=True)
+        plan = work.plan(compiler)
+        known = None if clean else finished(out / f"{board.board_id}.json", plan)
+        return known or work.build(plan)
 
 
 def check_tools() -> str:

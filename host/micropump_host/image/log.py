@@ -8,8 +8,9 @@ from pathlib import Path
 from micropump_host.errors import MicropumpError
 
 _LAST_LINES = 8
-# Messages in English and times in UTC, so that a log and a build are the same everywhere.
-_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
+# Messages in English and times in UTC, so that a log and a build are the same everywhere; nothing
+# written into the trees that scripts come from.
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 class ToolError(MicropumpError):

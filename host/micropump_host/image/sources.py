@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from micropump_host.errors import MicropumpError
+from micropump_host.image.lock import alone
 from micropump_host.image.log import Log, ToolError, ignore
 
 # MicroPython 1.25 and Pico SDK 2.1.1, which match; the next release's do not (tried).
@@ -113,15 +114,22 @@ def debian_tree(cache: Path, log: Log, on_phase: Callable[[str], None] = ignore)
     """
     home = cache / f"debian-{SUITE}"
     stamp = home / "packages.json"
-    if not stamp.is_file():
-        # Put together elsewhere first: an interrupted one is never taken for whole.
-        begun = cache / f"debian-{SUITE}.begun"
-        shutil.rmtree(begun, ignore_errors=True)
-        shutil.rmtree(home, ignore_errors=True)
-        _fetch(begun, log, on_phase)
-        begun.rename(home)
+    with alone(
+        cache / f"debian-{SUITE}.lock", lambda: on_phase("Waiting for another build's sources")
+    ):
+        if not stamp.is_file():
+            _fetch_whole(cache, home, log, on_phase)
     packages = json.loads(stamp.read_text(encoding="utf-8"))
     return Tree(home / "tree", tree_version(home / "tree"), packages)
+
+
+def _fetch_whole(cache: Path, home: Path, log: Log, on_phase: Callable[[str], None]) -> None:
+    # Put together elsewhere first: an interrupted one is never taken for whole.
+    begun = cache / f"debian-{SUITE}.begun"
+    shutil.rmtree(begun, ignore_errors=True)
+    shutil.rmtree(home, ignore_errors=True)
+    _fetch(begun, log, on_phase)
+    begun.rename(home)
 
 
 def _fetch(home: Path, log: Log, on_phase: Callable[[str], None]) -> None:
