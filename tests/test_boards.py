@@ -80,7 +80,7 @@ def test_every_board_is_right_and_complete(board_id: str) -> None:
     board = load_board(BOARDS / board_id)
     assert board.board_id == board_id
     assert {pin.function for pin in board.pins} == set(FUNCTIONS)
-    assert board.image == "built"
+    assert (board.image == "built") == (board_id != "pico2")
     for name in ("mpconfigboard.cmake", "mpconfigboard.h", "manifest.py", "pins.csv"):
         assert (BOARDS / board_id / name).is_file()
     assert f'PICO_BOARD "{board_id}"' in (BOARDS / board_id / "mpconfigboard.cmake").read_text()
@@ -421,6 +421,8 @@ def test_the_module_says_what_the_file_says(board_id: str) -> None:
     assert module["BOARD"] == board_id
     assert module["FITTED"] == "syringe"
     assert module["CHIP"] == board.carrier.chip
+    watchdog = {"rp2040": 0x40058000, "rp2350": 0x400D8000}
+    assert module["WATCHDOG_ADDRESS"] == watchdog[board.carrier.chip]
     assert module["CONTENT_SHA256"] == "ab" * 32
     assert module["PINS"] == tuple(
         (pin.function, pin.gpio, pin.direction, pin.pull, pin.active_level) for pin in board.pins

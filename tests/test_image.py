@@ -3,6 +3,7 @@
 import json
 import struct
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -450,6 +451,8 @@ class Workshop:
 
     def build(self, *, clean: bool = False, board_id: str = "pico") -> build_module.Built:
         board = load_board(self.checkout / "boards" / board_id)
+        if board_id == "pico2":
+            board = replace(board, image="built")
         listeners = build_module.Listeners(percent=self.percents.append)
         log = Log(self.home / "build.log")
         return build_image(
@@ -731,6 +734,14 @@ def test_the_command_checks_a_board_file_alone(workshop: Workshop, capsys) -> No
     assert workshop.builds == 0
     assert not workshop.out.exists()
     assert "the board file is right" in capsys.readouterr().err
+
+
+def test_the_command_says_why_a_board_has_no_image(workshop: Workshop, capsys) -> None:
+    assert run(workshop, "--board", "pico2") == 1
+    told = capsys.readouterr().err
+    assert "no image is built for Raspberry Pi Pico 2" in told
+    assert "watchdog" in told
+    assert workshop.builds == 0
 
 
 def test_a_board_that_there_is_not(workshop: Workshop, capsys) -> None:

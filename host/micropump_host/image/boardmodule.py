@@ -5,7 +5,13 @@ from collections.abc import Mapping
 
 from micropump import VERSION
 from micropump_host.image.board import FUNCTIONS, Board
-from micropump_host.image.chip import ADC_GPIO, i2c_function, pwm_function, uart_function
+from micropump_host.image.chip import (
+    ADC_GPIO,
+    WATCHDOG_ADDRESS,
+    i2c_function,
+    pwm_function,
+    uart_function,
+)
 
 MODULE = "micropump_board.py"
 
@@ -32,6 +38,7 @@ def board_constants(board: Board) -> dict[str, object]:
         "BOARD": board.board_id,
         "BOARD_NAME": board.name,
         "CHIP": board.carrier.chip,
+        "WATCHDOG_ADDRESS": WATCHDOG_ADDRESS[board.carrier.chip],
         "DRIVER": board.driver,
         "FITTED": board.fitted,
         "SYRINGE_DRIVE": board.syringe_drive,

@@ -13,6 +13,9 @@ CHIPS = ("rp2040", "rp2350")
 # RP2350 Datasheet, erratum E9: with the pull-down on, an input latches at about 2.2 V.
 CHIPS_WITHOUT_PULL_DOWN = ("rp2350",)
 PWM_SLICES = 8
+# Pico SDK 2.1.1, hardware/regs/addressmap.h. What is at the RP2040's place on an RP2350 is the PLL
+# of its USB.
+WATCHDOG_ADDRESS = {"rp2040": 0x40058000, "rp2350": 0x400D8000}
 ADC_GPIO = {26: 0, 27: 1, 28: 2}
 
 # Pin of the 40-pin header by GPIO; the same on Pico, Pico W and Pico 2.

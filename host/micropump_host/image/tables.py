@@ -29,7 +29,7 @@ def parts_table(board: Board) -> str:
     rows = [
         (
             part.role.replace("_", " ") + (" (optional)" if part.optional else ""),
-            part.name,
+            f"{part.name}. {part.note}" if part.note else part.name,
             part.part_number,
             str(part.quantity),
             f"{part.price_usd:.2f}",
