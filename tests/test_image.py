@@ -604,6 +604,18 @@ def test_a_missing_tool(workshop: Workshop, tool: str) -> None:
     assert "apt-get install" in caught.value.remedy
 
 
+def test_a_named_tree_is_built_without_git(workshop: Workshop) -> None:
+    (workshop.home / "tools/git").unlink()
+    assert workshop.build().uf2.is_file()
+
+
+def test_another_commit_of_a_named_tree_is_built(workshop: Workshop) -> None:
+    first = workshop.build()
+    workshop.tools(git="print('another')")
+    assert workshop.build().inputs_sha256 != first.inputs_sha256
+    assert workshop.builds == 2
+
+
 def test_a_compiler_without_the_board_s_library(workshop: Workshop) -> None:
     workshop.tools(arm_none_eabi_gcc="print('nosys.specs')")
     with pytest.raises(BuildError, match="libnewlib-arm-none-eabi"):

@@ -332,9 +332,11 @@ def _folder_sha256(folder: Path) -> str:
 
 
 def _tree_state(tree: Tree) -> str:
-    """Which state of a tree it is: its packages, or its path and commit."""
+    """Where a named tree is, and which commit it is of, where that can be told."""
     if tree.packages:
         return ""
+    if shutil.which("git") is None:
+        return str(tree.path)
     git = ["git", "-C", str(tree.path), "describe", "--always", "--dirty", "--abbrev=40"]
     done = subprocess.run(git, capture_output=True, text=True, check=False)
     return f"{tree.path} {done.stdout.strip()}"
