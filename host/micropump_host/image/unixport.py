@@ -53,8 +53,8 @@ MICROPY_PY_SSL = 0
 """,
 }
 
-# Prints what the widths are seen by: the largest power of two below which a sum, a product and a
-# shift need no memory, the first whole number that a float cannot hold, where ticks wrap.
+# Prints what the widths are seen by: the first number of bits at which a sum, a product and a shift
+# need memory, the first power of two at which a float loses a one, and the last tick before zero.
 _PROBE = """\
 from micropython import heap_lock, heap_unlock
 import time
@@ -84,8 +84,7 @@ while float(n) + 1 != float(n):
     n *= 2
 print(bits(add), bits(multiply), bits(shift), n, time.ticks_add(0, -1))
 """
-# bits() gives the first width that does not fit: 32 for sums and shifts. A product of -2**30 is
-# still a small int, one of -2**31 is not.
+# bits() gives the first width that does not fit.
 _BOARD_NUMBERS = (32, 32, 32, 1 << 24, (1 << 30) - 1)
 
 
@@ -217,7 +216,7 @@ def check_numbers(program: Path) -> None:
         raise UnixPortError(f"it does not run ({error})", str(program), "Build it again") from None
     if numbers != _BOARD_NUMBERS:
         what = f"its numbers are {numbers}, the board's {_BOARD_NUMBERS}"
-        remedy = "This MicroPython has other names for them; take 1.25 to 1.28"
+        remedy = "This MicroPython has other names for them; take 1.25, which was tried"
         raise UnixPortError(what, str(program), remedy)
 
 
@@ -249,7 +248,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--cache",
         type=Path,
-        default=os.environ.get("MICROPUMP_CACHE") or Path.home() / ".cache" / "micropump",
+        default=default_cache(),
         metavar="DIR",
         help="where Debian's sources are kept (default: $MICROPUMP_CACHE or ~/.cache/micropump)",
     )
@@ -262,6 +261,14 @@ def main(words: Sequence[str] | None = None) -> int:
         return error.exit_code
     print(f"{port.program}: MicroPython {port.micropython}, 31-bit small ints, 32-bit floats")
     return EXIT_DONE
+
+
+def default_cache() -> Path:
+    """``$MICROPUMP_CACHE``, else ``micropump`` in the user's cache, as for images."""
+    given = os.environ.get("MICROPUMP_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "micropump"
 
 
 def _build_with_bar(args: argparse.Namespace, remarks: Console) -> UnixPort:
