@@ -4,6 +4,7 @@ Each transfer is bounded and chained to the next only when that one is filled, s
 dies starves the motor within the queued horizon. There is no ring and nothing that runs on.
 """
 
+import time
 from array import array
 
 from machine import Pin
@@ -13,6 +14,7 @@ from uctypes import addressof
 
 import rp2
 from micropump.motion import QUANTUM_MS, START_DELAY_MS
+from micropump.units import CLOCK_MASK
 
 _TRANSFERS = 6
 # 50,000 steps a second are 5,000 in a quantum.
@@ -22,6 +24,8 @@ _PIO0 = 0x50200000
 _PIO0_FDEBUG = _PIO0 + 0x08
 _PIO0_TXF0 = _PIO0 + 0x10
 _DREQ_PIO0_TX0 = 0
+# From the look at the clock to the generator's first tick, rounded up: it may be early, never late.
+_TO_FIRST_TICK_US = 100
 
 
 # The address is handed in for the reason that counter.py gives.
@@ -73,6 +77,7 @@ class PioStepper:
         self._quantum[6] = QUANTUM_MS * 1000
         self._at = 0
         self._first = True
+        self._begun_us = 0
         self.running = False
 
     def begin(self, start_ms: int) -> None:
@@ -85,6 +90,7 @@ class PioStepper:
         self._at = 0
         # The generator's time begins with a pause that ends where the first quantum does.
         self._quantum[7] = -START_DELAY_MS * 1000
+        self._begun_us = ((start_ms - START_DELAY_MS) * 1000) & CLOCK_MASK
         _stalled(_PIO0_FDEBUG, 1)
         self.running = True
 
@@ -110,6 +116,10 @@ class PioStepper:
         )
         if self._first:
             self._first = False
+            # What has passed meanwhile is taken off, or the core would count steps as made that are
+            # still to come.
+            passed_us = (time.ticks_us() - self._begun_us) & CLOCK_MASK
+            self._buffers[at][0] -= (passed_us + _TO_FIRST_TICK_US) << 6
             transfer.active(1)
             self._machine.active(1)
         else:
