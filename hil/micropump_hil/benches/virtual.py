@@ -1,0 +1,178 @@
+"""The core on this computer as a bench: virtual time, one in-process pump for each test."""
+
+from collections.abc import Callable, Iterable
+
+from micropump import catalogue
+from micropump.controller import INFUSING, KEEPING_OPEN, STATE_NAMES
+from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE, Mechanism
+from micropump.motion import edges_us
+from micropump_hil.benches.bench import Bench, Run
+from micropump_host.bench import default_bench
+from micropump_host.bench.ground import Abort, Ground, Quantum, Record, build_ground
+from micropump_host.bench.local import LocalLine
+from micropump_host.bench.world import Sample, VirtualBench
+from micropump_host.client import Pump, Status
+
+HAS = frozenset({"syringe", "peristaltic", "virtual_time", "step_edges", "interlock"})
+# The drives of boards/pico, so that a trace can be compared with the emulated Pico's.
+DRIVES = {"syringe": catalogue.SYRINGE_DRIVES[0][0], "peristaltic": catalogue.HEAD_DRIVES[0][0]}
+_KINDS = {"syringe": KIND_SYRINGE, "peristaltic": KIND_PERISTALTIC}
+_NS_PER_MS = 1_000_000
+_RUNNING = (INFUSING, KEEPING_OPEN)
+
+
+class _Unrecorded:
+    """The balance's readings go nowhere."""
+
+    def begin(self, mechanism: Mechanism) -> None:
+        """An infusion starts."""
+
+    def sample(self, sample: Sample) -> None:
+        """The balance was read."""
+
+    def end(self) -> None:
+        """The infusion has come to its end."""
+
+
+class _WatchedGround(Ground):
+    """A ground whose motor is watched: when it is switched on and off, and every edge.
+
+    Attributes:
+        switched_on_ms: when the motor was switched on, in order.
+        records: what the stepper was handed, by number of the switching on.
+
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self.switched_on_ms: list[int] = []
+        self.records: list[list[Record]] = []
+
+    @property
+    def due_ms(self) -> int:  # type: ignore[override]
+        """When its next control cycle is due."""
+        return self._ground.due_ms
+
+    @property
+    def ticks(self) -> int:  # type: ignore[override]
+        """Control cycles so far."""
+        return self._ground.ticks
+
+    @property
+    def state(self) -> int:  # type: ignore[override]
+        """The controller's state."""
+        return self._ground.state
+
+    @property
+    def item_id(self) -> str:  # type: ignore[override]
+        """What the loaded program runs on."""
+        return self._ground.item_id
+
+    def advance(self, until_ms: int) -> bytes:
+        """Run the control cycles up to ``until_ms``."""
+        return self._ground.advance(until_ms)
+
+    def receive(self, now_ms: int, data: bytes) -> bytes:
+        """Hand in bytes from the host, which may switch the motor on."""
+        before = self.state
+        said = self._ground.receive(now_ms, data)
+        if self.state in _RUNNING and before not in _RUNNING:
+            self.switched_on_ms.append(now_ms)
+            self.records.append([])
+        return said
+
+    def set_interlock(self, is_open: bool) -> None:
+        """Open or close the interlock."""
+        self._ground.set_interlock(is_open)
+
+    def take_records(self) -> list[Record]:
+        """Take what the stepper was handed since the last call, and keep a copy."""
+        taken = self._ground.take_records()
+        if taken:
+            self.records[-1].extend(taken)
+        return taken
+
+    def close(self) -> None:
+        """End it."""
+        self._ground.close()
+
+
+class _Line(LocalLine):
+    """A line that also carries what the pump says by itself."""
+
+    def say(self, data: bytes) -> None:
+        """Take what the pump has said."""
+        self._answers += data
+
+
+class VirtualGroundBench(Bench):
+    """A virtual bench in this process.
+
+    Args:
+        name: the ground, ``"cpython"`` or ``"micropython"``.
+        kind: what is fitted.
+
+    """
+
+    has = HAS
+
+    def __init__(self, name: str, kind: str) -> None:
+        super().__init__()
+        self.name = name
+        self.kind = kind
+        drive_id = DRIVES[kind]
+        self._ground = _WatchedGround(build_ground(name, _KINDS[kind], drive_id, 0))
+        file = default_bench("syringe" if kind == "syringe" else "peristaltic")
+        self._world = VirtualBench(self._ground, _KINDS[kind], drive_id, file, _Unrecorded())
+        self._line = _Line(self._world)
+
+    def connect(self, on_telemetry: Callable[[Status], None] | None = None) -> Pump:
+        """Connect a new client."""
+        self._line.discard_input()
+        return self._connected(lambda *_: self._line, on_telemetry)
+
+    @property
+    def now_s(self) -> float:
+        """Virtual time, s."""
+        return self._world.now_ms / 1000
+
+    def run_s(self, duration_s: float) -> None:
+        """Let virtual time pass."""
+        self._line.say(self._world.advance(self._world.now_ms + round(duration_s * 1000)))
+
+    def left_running(self) -> str:
+        """The state, if the motor is on."""
+        state = self._ground.state
+        return STATE_NAMES[state] if state in _RUNNING else ""
+
+    def close(self) -> None:
+        """End the ground."""
+        self._disconnect()
+        self._world.close()
+
+    def set_interlock(self, is_open: bool) -> None:
+        """Open or close the interlock."""
+        self._ground.set_interlock(is_open)
+
+    def runs(self) -> list[Run]:
+        """Every stretch of the motor being on, from what the stepper was handed."""
+        return [
+            _run(on_ms, records, self._world.now_ms)
+            for on_ms, records in zip(
+                self._ground.switched_on_ms, self._ground.records, strict=True
+            )
+        ]
+
+
+def _run(on_ms: int, records: Iterable[Record], now_ms: int) -> Run:
+    edges_ns: list[int] = []
+    off_ns: int | None = None
+    until_ns = now_ms * _NS_PER_MS
+    for record in records:
+        if isinstance(record, Quantum):
+            fields = (record.first_us, record.interval_us, record.part, record.whole, record.credit)
+            start_us = record.start_ms * 1000
+            edges_ns.extend((start_us + at) * 1000 for at in edges_us(record.count, *fields))
+        elif isinstance(record, Abort):
+            off_ns = until_ns = record.at_ms * _NS_PER_MS
+    return Run(on_ms * _NS_PER_MS, off_ns, tuple(at for at in edges_ns if at <= until_ns))
