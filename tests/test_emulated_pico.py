@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -119,6 +120,72 @@ def test_a_joined_fifo_holds_eight_words_and_the_other_one_none(shared: Emulated
         "print(steps.tx_fifo(), edges.tx_fifo())"
     )
     assert said.split() == ["8", "1", "True", "4", "0", "0"]
+
+
+ECHO = """
+@rp2.asm_pio(out_init=rp2.PIO.OUT_LOW, out_shiftdir=rp2.PIO.SHIFT_RIGHT)
+def echo():
+    mov(osr, pins)
+    out(pins, 1)
+parrot = rp2.StateMachine(1, echo, freq=1000000, in_base=machine.Pin(14), out_base=machine.Pin(15))
+parrot.active(1)
+"""
+
+
+def test_what_happens_in_the_cycle_of_a_pio_instruction_comes_before_it(
+    shared: EmulatedPico,
+) -> None:
+    pins = shared.pins
+    pins.set(14, 0)
+    shared.exec(ECHO)
+    trace = pins.watch(15)
+    trace.clear()
+    pins.set(14, 1)
+    shared.run_ms(1)
+    # The input is read a microsecond before the output moves, every two microseconds.
+    read_ns = trace.rising_ns[0] - 1000 + 4 * MS
+
+    def a_little_later(after_ns: int, level: int) -> None:
+        # Asked for when the state machine has been given its turn already.
+        shared.call_at_ns(read_ns + after_ns, lambda: pins.set(14, level))
+
+    shared.call_at_ns(read_ns - 504, lambda: a_little_later(0, 0))
+    shared.call_at_ns(read_ns + MS - 504, lambda: a_little_later(MS + 8, 1))
+    shared.run_ms(7)
+    shared.exec("parrot.active(0)")
+    pins.release(14)
+    assert trace.falling_ns[0] == read_ns + 1000
+    assert trace.rising_ns[1] == read_ns + MS + 3000
+
+
+def test_pins_that_the_cpu_sets_through_a_stopped_machine_move_at_once(
+    shared: EmulatedPico,
+) -> None:
+    shared.exec(
+        "@rp2.asm_pio(set_init=rp2.PIO.OUT_LOW)\ndef idle():\n    nop()\n"
+        "still = rp2.StateMachine(2, idle, set_base=machine.Pin(15))"
+    )
+    for level in (1, 0, 1):
+        shared.exec(f"still.exec('set(pins, {level})')")
+        assert shared.pins.level(15) == level
+
+
+def test_a_killed_cpu_takes_no_interrupt(shared: EmulatedPico) -> None:
+    shared.exec(
+        "lamp = machine.Pin(18, machine.Pin.OUT)\nclock = machine.Timer()\n"
+        "clock.init(period=1, mode=machine.Timer.PERIODIC, callback=lambda t: lamp.toggle())"
+    )
+    trace = shared.pins.watch(18)
+    trace.clear()
+    shared.run_ms(10)
+    assert len(trace) > 5
+    shared.kill_cpu()
+    trace.clear()
+    shared.write(b"\r")
+    shared.run_ms(20)
+    assert len(trace) == 0
+    shared.boot(maintenance=True)
+    shared.exec(PROGRAM)
 
 
 def test_things_happen_in_the_middle_of_a_run_at_their_time(shared: EmulatedPico) -> None:
@@ -350,7 +417,7 @@ def test_a_port_keeps_what_the_host_has_not_read_yet(pty: LosslessPty) -> None:
     pty.write(said)
     reader = os.open(pty.name, os.O_RDONLY | os.O_NOCTTY)
     got = b""
-    while len(got) < len(said):
+    while len(got) < len(said) and select.select([reader], [], [], 1.0)[0]:
         got += os.read(reader, 4096)
         pty.read(0)
     os.close(reader)

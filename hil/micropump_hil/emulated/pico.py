@@ -139,7 +139,7 @@ class EmulatedPico:
                 self.power_on()
             self.mcu.watchdog.scratch_data[0] = _MAINTENANCE_MARK
             self.mcu.watchdog._reason = _WATCHDOG_FORCED
-            self._reset("watchdog-forced")
+            self._reset("watchdog-forced", everything=True)
         elif not self.powered:
             self.power_on()
         self._wait(lambda: self.usb.connected, "enumeration over USB", timeout_ms)
@@ -314,10 +314,13 @@ class EmulatedPico:
         forced = self.mcu.watchdog._reason & _WATCHDOG_FORCED
         self._reset("watchdog-forced" if forced else "watchdog-timer")
 
-    def _reset(self, cause: ResetCause) -> None:
+    def _reset(self, cause: ResetCause, *, everything: bool = False) -> None:
+        """Reset the chip; a watchdog resets what the program has selected, or ``everything``."""
         mcu = self.mcu
         by_watchdog = cause.startswith("watchdog")
-        mcu.enter_reset(from_watchdog=by_watchdog)
+        mcu.enter_reset(from_watchdog=by_watchdog and not everything)
+        # A watchdog that has done its work does not run on into the next start.
+        mcu.watchdog.timer.enable = mcu.watchdog.alarm.enable = False
         if not by_watchdog:
             mcu.watchdog.reset()
             flag = HAD_POR if cause == "power-on" else HAD_RUN
