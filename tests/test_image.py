@@ -726,6 +726,14 @@ def test_two_builds_are_compared(workshop: Workshop, capsys) -> None:
     assert workshop.builds == 2
 
 
+def test_scripts_of_the_build_order_sets_in_one_way(workshop: Workshop) -> None:
+    """As MicroPython's make-pins.py does for a GPIO with two names."""
+    script = "import subprocess; said = subprocess.check_output"
+    script += f"([{sys.executable!r}, '-S', '-c', 'print(set(map(str, range(50))))'])\n"
+    workshop.tools(cmake=script + CMAKE.replace("stamp + b", "said + stamp + b"))
+    assert workshop.build().sha256 == workshop.build(clean=True).sha256
+
+
 def test_two_builds_that_differ_are_told(workshop: Workshop, capsys) -> None:
     workshop.tools(cmake=CMAKE.replace("stamp + b", "str(os.getpid()).encode() + b"))
     assert run(workshop, "--verify-reproducible") == 1

@@ -8,9 +8,15 @@ from pathlib import Path
 from micropump_host.errors import MicropumpError
 
 _LAST_LINES = 8
-# Messages in English and times in UTC, so that a log and a build are the same everywhere; nothing
-# written into the trees that scripts come from.
-_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1"}
+# Messages in English and times in UTC, so that a log and a build are the same everywhere. Without a
+# fixed seed the names of a GPIO that has two come out of MicroPython's make-pins.py in any order.
+# Nothing is written into the trees that scripts come from.
+_ENVIRONMENT = {
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
 
 
 class ToolError(MicropumpError):
