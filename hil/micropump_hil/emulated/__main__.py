@@ -11,6 +11,7 @@ from micropump_hil.emulated.models import PumpOnPins
 from micropump_hil.emulated.pico import EmulatedPico, Model
 from micropump_hil.emulated.selftest import self_test
 from micropump_hil.emulated.serve import LosslessPty, serve
+from micropump_hil.emulated.speed import speeds
 from micropump_hil.emulated.wiring import read_wiring
 from micropump_host.bench import build_plant, default_bench, load_bench
 from micropump_host.bench.mechanics import geometry_of
@@ -31,6 +32,9 @@ def main(words: list[str] | None = None) -> int:
             for check in self_test(options.image):
                 print(f"{check.name}: {check.found}")
             print(f"The emulator ({NAME}) is exact.")
+        elif options.speeds:
+            for doing, seconds in speeds(options.image).items():
+                print(f"{NAME}, {doing}: {seconds:.3g} s per simulated second")
         else:
             _serve(options)
     except MicropumpError as error:
@@ -78,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--image", type=Path, help="a UF2 file; out/image/pico.uf2 if not given")
     parser.add_argument("--self-test", action="store_true", help="show that the emulator is exact")
+    parser.add_argument("--speeds", action="store_true", help="measure how fast it is here")
     parser.add_argument("--link", type=Path, help="a symbolic link to the port")
     parser.add_argument("--tcp", type=int, help="a TCP port instead of a pseudo-terminal")
     parser.add_argument(
