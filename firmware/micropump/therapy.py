@@ -212,7 +212,7 @@ def ramped(mechanism: Mechanism, steps: int, rate_ul_h: int, gain_ul_h: int) -> 
 
     """
     program = Program(mechanism)
-    ramp = []
+    ramp: list = []
     left = steps
     rate = gain_ul_h
     while rate < rate_ul_h and len(ramp) < (MAX_PHASES - 1) // 2:
