@@ -28,6 +28,7 @@ from micropump_host.flash import (
     ToolMissingError,
     Upload,
     Waiting,
+    await_pump,
     compile_firmware,
     into_boot_loader,
     unload,
@@ -85,6 +86,11 @@ def run_micropump(capsys, *words):
     return code, said.out, said.err
 
 
+def info_of(board):
+    """What the pump on the board says of itself, as soon as it is up."""
+    return await_pump(board.port, set(), WAITING)[1]
+
+
 # -- the way there ------------------------------------------------------------------------------
 
 
@@ -95,8 +101,7 @@ def test_files_arrive_are_verified_and_run(board, small_checkout):
         listeners=Listeners(phases.append, lambda done, total: told.append((done, total))),
     )  # fmt: skip
     modules = upload.run()
-    with Pump(board.port, timeout_s=0.5) as pump:
-        assert modules.content_sha256.startswith(pump.info.content)
+    assert modules.content_sha256.startswith(info_of(board).content)
     assert modules.content_sha256 == packages_sha256(small_checkout)
     assert board.restarts == [wire.INTO_MAINTENANCE, wire.INTO_PUMP]
     on_board = {
@@ -140,10 +145,10 @@ def test_older_files_in_any_form_make_way_and_others_stay(board, small_checkout)
 def test_unload_goes_back_to_what_is_frozen(board, small_checkout):
     Upload(board.port, PICO, small_checkout, waiting=WAITING).run()
     (board.files / "calibration.json").write_text("{}")
+    info_of(board)
     unload(board.port, False, WAITING, Listeners())
     assert [path.name for path in board.files.iterdir()] == ["calibration.json"]
-    with Pump(board.port, timeout_s=0.5) as pump:
-        assert FROZEN_CONTENT.startswith(pump.info.content)
+    assert FROZEN_CONTENT.startswith(info_of(board).content)
 
 
 def test_the_command_from_end_to_end(board, small_checkout, capsys, monkeypatch):
@@ -175,13 +180,13 @@ def test_the_pump_restarts_into_its_boot_loader(board):
 
 
 def test_a_therapy_under_way_is_not_disturbed(board, small_checkout):
-    with Pump(board.port, timeout_s=0.5) as pump:
+    with Pump(board.port, timeout_s=2.0) as pump:
         accepted = pump.program(KIND_SYRINGE, "bd-plastipak-50", 50_000, 10_000, 5_000)
         pump.start(accepted.program_id)
     with pytest.raises(TherapyUnderWayError, match=r"infusing.*micropump stop"):
         Upload(board.port, PICO, small_checkout, waiting=WAITING).run()
     assert board.restarts == []
-    with Pump(board.port, timeout_s=0.5) as pump:
+    with Pump(board.port, timeout_s=2.0) as pump:
         assert pump.status().state == "infusing"
 
 
@@ -193,8 +198,7 @@ def test_files_for_another_board_are_refused_and_the_pump_comes_back(board, smal
 
 
 def assert_pump_is_as_before(board):
-    with Pump(board.port, timeout_s=0.5) as pump:
-        assert FROZEN_CONTENT.startswith(pump.info.content)
+    assert FROZEN_CONTENT.startswith(info_of(board).content)
     assert board.restarts == [wire.INTO_MAINTENANCE, wire.INTO_PUMP]
     assert not (board.files / "micropump").exists()
 
@@ -270,8 +274,7 @@ def test_a_board_whose_files_do_not_load_is_mended_at_its_prompt(tmp_path, small
         with Prompt(board.port, WAITING) as prompt:
             assert prompt.facts().board == ""
         modules = Upload(board.port, PICO, small_checkout, at_prompt=True, waiting=WAITING).run()
-        with Pump(board.port, timeout_s=0.5) as pump:
-            assert modules.content_sha256.startswith(pump.info.content)
+        assert modules.content_sha256.startswith(info_of(board).content)
 
 
 def test_a_file_system_is_made_only_where_nothing_is_lost(tmp_path):

@@ -354,6 +354,39 @@ def test_the_command_by_asking_the_pump_for_its_drive(tmp_path, image, mounts, c
 
 
 @needs_micropython
+def test_a_board_that_runs_something_else_afterwards(tmp_path, image, capsys):
+    board = FakeBoard(tmp_path / "board")
+    link = tmp_path / "pump.tty"
+
+    def start():
+        board.__enter__()
+        link.symlink_to(board.port)
+
+    drive = BootDrive(tmp_path / "drive", len(image.data), start)
+    code, out, _ = run_micropump(
+        capsys, "flash", "--uf2", image.path, "--drive", drive.path, "--port", link, "--yes",
+        "--json", "--timeout-s", "0.5",
+    )  # fmt: skip
+    drive.join()
+    board.unplug()
+    assert code == EXIT_REFUSED
+    assert FROZEN_CONTENT[:16] in json.loads(out)["error"]
+    assert "--unload" in json.loads(out)["remedy"]
+
+
+@needs_micropython
+def test_a_pump_on_another_board_stays_what_it_is(tmp_path, mounts, capsys):
+    pico_w = write_image(tmp_path, board="pico_w")
+    with FakeBoard(tmp_path / "board") as board:
+        code, _, err = run_micropump(
+            capsys, "flash", "--uf2", pico_w, "--port", board.port, "--yes", "--timeout-s", "2"
+        )
+        assert board.restarts == []
+    assert code == EXIT_REFUSED
+    assert 'for the board "pico_w" and this is a "pico"' in err
+
+
+@needs_micropython
 def test_a_pump_beside_a_board_in_its_boot_loader_is_another_board(tmp_path, image, capsys):
     drive = make_drive(tmp_path / "drive")
     with FakeBoard(tmp_path / "board") as board:
@@ -368,14 +401,14 @@ def test_a_pump_beside_a_board_in_its_boot_loader_is_another_board(tmp_path, ima
 @needs_micropython
 def test_a_therapy_under_way_keeps_its_pump_from_its_boot_loader(tmp_path, image, mounts, capsys):
     with FakeBoard(tmp_path / "board") as board:
-        with Pump(board.port, timeout_s=0.5) as pump:
+        with Pump(board.port, timeout_s=2.0) as pump:
             accepted = pump.program(KIND_SYRINGE, "bd-plastipak-50", 50_000, 10_000, 5_000)
             pump.start(accepted.program_id)
         code, _, err = run_micropump(
             capsys, "flash", "--uf2", image.path, "--port", board.port, "--yes"
         )
         assert board.restarts == []
-        with Pump(board.port, timeout_s=0.5) as pump:
+        with Pump(board.port, timeout_s=2.0) as pump:
             assert pump.status().state == "infusing"
     assert code == EXIT_REFUSED
     assert "therapy is under way" in err

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import io
 import re
+import secrets
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -89,6 +90,8 @@ except Exception:
 
 _BOOT_LOADER = "import machine; machine.bootloader()"
 
+# Ends a program in the raw REPL, and each part of what it says.
+_END = b"\x04"
 # Errors that mpremote reads out of what the board says, among those of the line itself.
 _FILE_SYSTEM_SAYS = (errno.ENOSPC, errno.ENOENT, errno.EEXIST, errno.EROFS, errno.EPERM)
 _FULL = re.compile(r"\b(28|ENOSPC)\b")
@@ -212,6 +215,7 @@ class Prompt:
                 with contextlib.redirect_stdout(io.StringIO()):
                     transport = self._serial_transport(self.port, timeout=waiting.answer_s)
                     transport.enter_raw_repl(soft_reset=False, timeout_overall=waiting.answer_s)
+                    self._catch_up(transport, waiting)
                 transport.serial.timeout = _READ_TIMEOUT_S
                 return transport
             except (self._errors.TransportError, *_BROKEN) as error:
@@ -223,6 +227,14 @@ class Prompt:
                     remedy = "Plug the board out and in; it comes up as it was. Then try again"
                     raise BoardError(what, self.port, remedy) from None
             time.sleep(POLL_S)
+
+    def _catch_up(self, transport: Any, waiting: Waiting) -> None:
+        """Read over the answers to what an earlier try has sent, which the board may get late."""
+        mark = secrets.token_hex(8)
+        transport.serial.write(f"print('{mark}', end='')".encode() + _END)
+        awaited = f"OK{mark}".encode() + _END + _END
+        if not transport.read_until(1, awaited, timeout_overall=waiting.answer_s).endswith(awaited):
+            raise self._errors.TransportError("it does not keep up")
 
     def _ask(self, script: str) -> Any:
         """What a script prints, as the value that it is."""
