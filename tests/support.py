@@ -254,3 +254,14 @@ def run_micropython(script: str, *words: str) -> subprocess.CompletedProcess[str
         timeout=120,
         check=False,
     )
+
+
+def with_blocks(text: str, blocks: dict[str, str]) -> str:
+    """A document with each block between its two markers replaced by the rendered one."""
+    for name, block in blocks.items():
+        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+        assert text.count(begin) == text.count(end) == 1, name
+        head, rest = text.split(begin)
+        _, tail = rest.split(end)
+        text = f"{head}{begin}\n{block}\n{end}{tail}"
+    return text

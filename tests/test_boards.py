@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+import support
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -513,20 +514,9 @@ def rendered_blocks() -> dict[str, str]:
     }
 
 
-def with_blocks(text: str) -> str:
-    """The text with each block between its two markers replaced by the rendered one."""
-    for name, block in rendered_blocks().items():
-        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-        assert text.count(begin) == text.count(end) == 1, name
-        head, rest = text.split(begin)
-        _, tail = rest.split(end)
-        text = f"{head}{begin}\n{block}\n{end}{tail}"
-    return text
-
-
 def test_the_document_shows_the_data() -> None:
     text = DOC.read_text(encoding="utf-8")
-    assert text == with_blocks(text), "run: python tests/test_boards.py"
+    assert text == support.with_blocks(text, rendered_blocks()), "run: python tests/test_boards.py"
 
 
 def test_the_diagram_shows_the_data() -> None:
@@ -541,5 +531,7 @@ def test_the_sum_is_the_parts() -> None:
 
 
 if __name__ == "__main__":
-    DOC.write_text(with_blocks(DOC.read_text(encoding="utf-8")), encoding="utf-8")
+    DOC.write_text(
+        support.with_blocks(DOC.read_text(encoding="utf-8"), rendered_blocks()), encoding="utf-8"
+    )
     DIAGRAM.write_text(render_wiring(pico()), encoding="utf-8")

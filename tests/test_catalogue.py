@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import support
 
 REPO = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPO / "firmware"))
@@ -297,21 +298,12 @@ def render_blocks() -> dict[str, str]:
     return blocks
 
 
-def with_blocks(text: str) -> str:
-    """The text with each block between its two markers replaced by the rendered one."""
-    for name, block in render_blocks().items():
-        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-        assert text.count(begin) == text.count(end) == 1, name
-        head, rest = text.split(begin)
-        _, tail = rest.split(end)
-        text = f"{head}{begin}\n{block}\n{end}{tail}"
-    return text
-
-
 def test_the_document_shows_the_data() -> None:
     text = DOC.read_text(encoding="utf-8")
-    assert text == with_blocks(text), "run: python tests/test_catalogue.py"
+    assert text == support.with_blocks(text, render_blocks()), "run: python tests/test_catalogue.py"
 
 
 if __name__ == "__main__":
-    DOC.write_text(with_blocks(DOC.read_text(encoding="utf-8")), encoding="utf-8")
+    DOC.write_text(
+        support.with_blocks(DOC.read_text(encoding="utf-8"), render_blocks()), encoding="utf-8"
+    )

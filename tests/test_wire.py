@@ -12,6 +12,7 @@ from pathlib import Path
 
 import crcmod.predefined
 import pytest
+import support
 from cobs import cobs
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -548,22 +549,16 @@ def render_events() -> str:
     )
 
 
-def with_blocks(text: str) -> str:
-    """The text with each block between its two markers replaced by the rendered one."""
-    blocks = {"messages": render_messages(), "errors": render_errors(), "events": render_events()}
-    for name, block in blocks.items():
-        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-        assert text.count(begin) == text.count(end) == 1, name
-        head, rest = text.split(begin)
-        _, tail = rest.split(end)
-        text = f"{head}{begin}\n{block}\n{end}{tail}"
-    return text
+def rendered_blocks() -> dict[str, str]:
+    return {"messages": render_messages(), "errors": render_errors(), "events": render_events()}
 
 
 def test_the_document_shows_the_declaration() -> None:
     text = DOC.read_text(encoding="utf-8")
-    assert text == with_blocks(text), "run: python tests/test_wire.py"
+    assert text == support.with_blocks(text, rendered_blocks()), "run: python tests/test_wire.py"
 
 
 if __name__ == "__main__":
-    DOC.write_text(with_blocks(DOC.read_text(encoding="utf-8")), encoding="utf-8")
+    DOC.write_text(
+        support.with_blocks(DOC.read_text(encoding="utf-8"), rendered_blocks()), encoding="utf-8"
+    )

@@ -104,11 +104,7 @@ def run_status(args: argparse.Namespace) -> int:
     """``micropump status``."""
     with connect(args) as pump:
         status = pump.status()
-    if args.json:
-        print_json(asdict(status))
-    else:
-        console.print(status_table(status))
-    return EXIT_DONE
+    return _show(args, status)
 
 
 def run_info(args: argparse.Namespace) -> int:
@@ -154,11 +150,7 @@ def run_command(args: argparse.Namespace) -> int:
     with connect(args) as pump:
         args.method(pump)
         status = pump.status()
-    if args.json:
-        print_json(asdict(status))
-    else:
-        console.print(status_table(status))
-    return EXIT_DONE
+    return _show(args, status)
 
 
 def run_rate(args: argparse.Namespace) -> int:
@@ -173,6 +165,10 @@ def run_rate(args: argparse.Namespace) -> int:
     with connect(args) as pump:
         pump.set_rate(rate_ul_h)
         status = pump.status()
+    return _show(args, status)
+
+
+def _show(args: argparse.Namespace, status: Status) -> int:
     if args.json:
         print_json(asdict(status))
     else:
