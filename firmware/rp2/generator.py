@@ -13,7 +13,7 @@ From the joint (the first ``pull``) of a word to its first edge are ``FIRST_TICK
 ticks, from one edge to the next ``STEP_TICKS + delay + extra``, from the last edge to the next
 joint ``TAIL_TICKS``; a pause takes ``PAUSE_TICKS + delay``. Before each edge the interlock is
 looked at: high is open (a broken wire reads as open), and the program parks with STEP low until it
-is reset.
+is reset, and sets ``PARKED_FLAG``.
 """
 
 import rp2
@@ -26,6 +26,8 @@ PAUSE_TICKS = 7
 STEPS_PER_WORD = 32
 # A pause ends so long before its quantum does that an edge at the quantum's very start can be made.
 SLACK_TICKS = 64
+# Of the block's flags, the one that a parked program sets; of those that interrupt nobody.
+PARKED_FLAG = 4
 
 
 @rp2.asm_pio(
@@ -65,6 +67,7 @@ def program():
     jmp(y_dec, "wait")
     jmp("joint")
     label("park")
+    irq(4)
     jmp("park")
 
 

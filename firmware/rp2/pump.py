@@ -62,8 +62,11 @@ class Pump:
         now_ms = time.ticks_ms()
         if data:
             self.link.receive(now_ms, data)
-        if data or elapsed_ms(now_ms, self.due_ms) < _HALF:
-            self.inputs.interlock_open = self.stepper.interlock_open()
+        interlock_open = self.stepper.interlock_open()
+        # An interlock that opens does not wait for the next cycle, which may be 100 ms away.
+        opened = interlock_open and self.stepper.running
+        if data or opened or elapsed_ms(now_ms, self.due_ms) < _HALF:
+            self.inputs.interlock_open = interlock_open
             self.inputs.stepper_starved = self.stepper.starved()
             self.due_ms = self.controller.tick(now_ms, self.inputs)
         self.link.attend(now_ms)

@@ -23,20 +23,26 @@ _WORDS = 2 + 2 * (GREATEST_STEPS // generator.STEPS_PER_WORD + 1)
 _PIO0 = 0x50200000
 _PIO0_FDEBUG = _PIO0 + 0x08
 _PIO0_TXF0 = _PIO0 + 0x10
+_PIO0_IRQ = _PIO0 + 0x30
+_TX_STALL = 24
 _DREQ_PIO0_TX0 = 0
 # From the look at the clock to the generator's first tick, rounded up: it may be early, never late.
 _TO_FIRST_TICK_US = 100
 
 
-# The address is handed in for the reason that counter.py gives.
+# Addresses are handed in for the reason that counter.py gives.
 @micropython.viper
-def _stalled(fdebug: uint, clear: int) -> int:
-    """Whether the generator has found its FIFO empty since the flag was last cleared."""
-    debug = ptr32(fdebug)
-    was = (uint(debug[0]) >> uint(24)) & uint(1)
-    if clear:
-        debug[0] = 1 << 24
-    return int(was)
+def _bit(address: uint, number: int) -> int:
+    """A bit of a register."""
+    register = ptr32(address)
+    return (register[0] >> number) & 1
+
+
+@micropython.viper
+def _clear(address: uint, number: int):
+    """Clear a bit of a register where one is cleared by writing 1 to it."""
+    register = ptr32(address)
+    register[0] = 1 << number
 
 
 class OverfullError(Exception):
@@ -91,7 +97,8 @@ class PioStepper:
         # The generator's time begins with a pause that ends where the first quantum does.
         self._quantum[7] = -START_DELAY_MS * 1000
         self._begun_us = ((start_ms - START_DELAY_MS) * 1000) & CLOCK_MASK
-        _stalled(_PIO0_FDEBUG, 1)
+        _clear(_PIO0_FDEBUG, _TX_STALL)
+        _clear(_PIO0_IRQ, generator.PARKED_FLAG)
         self.running = True
 
     def push(
@@ -101,6 +108,9 @@ class PioStepper:
         at = self._at
         transfer = self._transfers[at]
         if transfer.active() or count > GREATEST_STEPS:
+            if self._parked():
+                # It takes no more; the control cycle that plans this is about to find out.
+                return
             raise OverfullError
         quantum = self._quantum
         quantum[0] = count
@@ -146,11 +156,14 @@ class PioStepper:
 
     def starved(self) -> bool:
         """Whether the generator has run dry since ``begin``."""
-        return self.running and bool(_stalled(_PIO0_FDEBUG, 0))
+        return self.running and bool(_bit(_PIO0_FDEBUG, _TX_STALL))
 
     def interlock_open(self) -> bool:
-        """Whether the interlock is open, or its wire broken."""
-        return bool(self._interlock.value())
+        """Whether the interlock is open, its wire broken, or the generator has found it so."""
+        return bool(self._interlock.value()) or self._parked()
+
+    def _parked(self) -> bool:
+        return self.running and bool(_bit(_PIO0_IRQ, generator.PARKED_FLAG))
 
     def _reset_machine(self) -> None:
         # init() is the known state: stopped, FIFOs empty, program counter at its start.
