@@ -27,34 +27,37 @@ def test_an_open_interlock_stops_the_steps_of_a_dead_processor(bench, rate_ul_h)
     assert not [at for at in edges_ns if at > opened_ns + 2_000]
 
 
-def test_an_interlock_that_closes_again_does_not_start_the_steps(bench):
+@pytest.mark.parametrize("into_quantum_ms", [0, 25, 50, 75])
+@pytest.mark.parametrize("open_ms", [1, 1000])
+def test_an_open_interlock_stops_and_alarms_and_closing_it_starts_nothing(
+    bench, open_ms, into_quantum_ms
+):
     infuse(bench, ITEM, 1_200_000, 3_000)
-    bench.run_s(0.8)
+    bench.run_s(0.8 + into_quantum_ms / 1000)
     opened_ns = bench.pico.now_ns
     bench.set_interlock(is_open=True)
-    bench.run_s(0.001)
-    bench.set_interlock(is_open=False)
-    bench.run_s(1)
-    edges_ns = bench.runs()[0].edges_ns
-    assert not [at for at in edges_ns if at > opened_ns + 2_000]
     # A millisecond is less than the loop's look: that the steps stopped has to show nevertheless.
+    bench.run_s(open_ms / 1000)
+    bench.set_interlock(is_open=False)
+    bench.run_s(0.5)
+    (run,) = bench.runs()
+    assert not [at for at in run.edges_ns if at > opened_ns + 2_000]
+    # The loop looks every 10 ms, and a turn of it that has a control cycle takes as long again.
+    assert run.off_ns - opened_ns < 40_000_000
     status = bench.status()
     assert status.state == "alarm"
-    assert not bench.motor_is_on()
-    assert status.infused_steps == len(edges_ns)
+    assert "interlock_open" in status.alarms
+    assert len(bench.resets) == 1
 
 
-def test_the_alarm_names_the_interlock_and_every_step_is_accounted_for(bench):
+def test_every_step_of_a_stop_by_the_interlock_is_accounted_for(bench):
     infuse(bench, ITEM, 1_200_000, 3_000)
     bench.run_s(0.8)
-    opened_ns = bench.pico.now_ns
     bench.set_interlock(is_open=True)
     status = wait_until(bench, "alarm", within_s=1)
     assert status.alarms == ("interlock_open",)
     (run,) = bench.runs()
     assert status.infused_steps == len(run.edges_ns)
-    # The loop looks every 10 ms and a control cycle takes a few; a request was on the way too.
-    assert run.off_ns - opened_ns < 200_000_000
 
 
 def test_nothing_starts_with_the_interlock_open(bench):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from micropump_hil.benches.bench import Bench, BenchBrokenError, Run
+from micropump_hil.benches.spins import skip_spins
 from micropump_hil.emulated import EmulatedPico, EmulatedTimeoutError, Reset
 from micropump_hil.emulated.models import Contact
 from micropump_hil.emulated.wiring import read_wiring
@@ -58,6 +59,7 @@ class EmulatedBench(Bench):
         self.pins = self._wiring.gpio
         self._interlock = Contact(self._wiring.gpio["interlock"], closed=True)
         self.pico = EmulatedPico(image)
+        skip_spins(self.pico)
         for pin, level in self._wiring.pulls.items():
             self.pico.pins.pull(pin, level)
         for source, target in self._wiring.wires:
