@@ -1,13 +1,14 @@
 """Why the board has started: power, watchdog, or a reset of its own."""
 
 import machine
+import micropump_board as board
 
 POWER_ON = 1
 WATCHDOG = 2
 SOFTWARE = 3
 
-_WATCHDOG_REASON = 0x40058008
-_SCRATCH0 = 0x4005800C
+_WATCHDOG_REASON = board.WATCHDOG_ADDRESS + 0x08
+_SCRATCH0 = board.WATCHDOG_ADDRESS + 0x0C
 # Put into a scratch register before a reset on purpose, which otherwise reads as the watchdog's.
 _MARK = 0x0B0E0000
 _INTO_MAINTENANCE = 2
