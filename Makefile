@@ -32,8 +32,8 @@ check: $(READY)  ## style, types, and the arrows between the rooms
 test: check  ## the checks and all tests
 	$(BIN)/pytest -n auto -q
 
-hil: $(READY)  ## the hardware-in-the-loop suites, on the virtual bench
-	$(BIN)/pytest -q hil/suites
+hil: $(READY)  ## the hardware-in-the-loop suites, on the virtual benches and the emulated Pico
+	$(BIN)/pytest -q -n auto hil/suites
 
 unix31: $(READY)  ## MicroPython for this computer with the board's small ints and floats
 	$(BIN)/python -m micropump_host.image.unixport --out out/unix31

@@ -78,16 +78,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 @pytest.fixture
-def bench(
-    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
-) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """A pump on a bench, switched on and idle; put away after the test."""
     spec = _specs(request.config)[request.param]
     if spec.broken:
         pytest.skip(f"bench {spec.name} is broken, see the first failure: {spec.broken.what}")
     made = spec.open(_kind(request.node))
-    for key, value in spec.properties.items():
-        record_property(key, value)
+    # Of the suite alone they would be lost where tests are spread over processes.
+    request.node.user_properties.extend(spec.properties.items())
     request.getfixturevalue("_suite_properties")(spec, made)
     request.node.stash[_BENCH] = made
     try:

@@ -42,6 +42,7 @@ class EmulatedBench(Bench):
 
     Attributes:
         pico: the Pico itself, for what has no verb.
+        image: its image.
         pins: GPIO numbers by function.
 
     Raises:
@@ -55,6 +56,7 @@ class EmulatedBench(Bench):
         super().__init__()
         self.name = name
         self.kind = kind
+        self.image = image
         self._wiring = read_wiring(_board_file())
         self.pins = self._wiring.gpio
         self._interlock = Contact(self._wiring.gpio["interlock"], closed=True)

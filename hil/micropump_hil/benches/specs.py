@@ -49,15 +49,18 @@ class BenchSpec:
             BenchBrokenError: if that fails, now or at an earlier attempt, which is not repeated.
 
         """
-        if self.missing:
-            raise self.missing
         if self.broken:
             raise BenchBrokenError(f"not tried again: {self.broken.what}", self.name)
+        if self.missing:
+            self.broken = self.missing
+            raise self.missing
         try:
-            return self.make(kind)
+            made = self.make(kind)
+            made.connect()
         except MicropumpError as error:
             self.broken = error
             raise
+        return made
 
 
 def spec_of(name: str) -> BenchSpec:
