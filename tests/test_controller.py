@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 import support
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -739,3 +739,21 @@ def test_a_stepper_that_has_run_dry_stops_the_pump_in_alarm():
     rig.run(100)
     assert rig.controller.state == ALARM
     assert rig.controller.active_alarms == 1 << alarms.STARVED
+
+
+@given(st.integers(100, 3_000), st.integers(1, 110))
+def test_an_interlock_that_stopped_the_motor_by_itself_leaves_no_step_counted_unmade(
+    parked_ms, late_ms
+):
+    # As on the board: the generator stops at once, the next control cycle comes later.
+    rig = programmed(rate_ul_h=1_200_000, vtbi_ul=2_000)
+    assert rig.do("start", 7) == OK
+    rig.run(parked_ms)
+    assume(rig.controller.state == INFUSING)
+    made = sum(edge_us <= rig.now_ms * 1000 for edge_us in rig.stepper.made_edges_us())
+    rig.stepper.abort = lambda now_ms: made
+    rig.inputs.interlock_open = True
+    rig.tick(late_ms)
+    assert rig.controller.state == ALARM
+    assert rig.controller.active_alarms == 1 << alarms.INTERLOCK_OPEN
+    assert rig.controller.delivered_steps(INFUSED) == made

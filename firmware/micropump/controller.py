@@ -95,11 +95,13 @@ class Controller:
         motion = self.motion
         if not motion.running:
             return later_ms(now_ms, IDLE_TICK_MS)
-        motion.advance(passed_ms)
-        self._note_phase()
         if inputs.interlock_open:
+            # The interlock stops the motor without us: only what was counted is made.
+            motion.pass_ms(passed_ms)
             self._stop_in_alarm(now_ms, alarms.INTERLOCK_OPEN)
             return later_ms(now_ms, IDLE_TICK_MS)
+        motion.advance(passed_ms)
+        self._note_phase()
         if motion.starved or (inputs.stepper_starved and not motion.finished):
             self._stop_in_alarm(now_ms, alarms.STARVED)
             return later_ms(now_ms, IDLE_TICK_MS)

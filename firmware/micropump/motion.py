@@ -140,12 +140,19 @@ class Motion:
             return
         self._plan()
 
+    def pass_ms(self, elapsed_ms: int) -> None:
+        """Take note of ``elapsed_ms`` before a ``halt``, where the stepper has stopped by itself.
+
+        What ``advance`` would count as made may not have been.
+        """
+        self._into_ms += elapsed_ms
+
     def halt(self, now_ms: int) -> None:
         """Stop at once, whatever is queued, and take back what was planned but not made."""
         made = (self.stepper.abort(now_ms) - self._retired) & CLOCK_MASK
         self.running = False
         into = self._into_ms
-        # The oldest quantum is the one under way; those behind it have not begun.
+        # The oldest quantum that is not made is the one under way; those behind it have not begun.
         first = True
         while self._queued:
             at = self._oldest
@@ -155,7 +162,10 @@ class Motion:
             made -= done
             self._count(self.program.bucket[phase], done)
             self.program.give_back(phase, steps - done)
-            if first:
+            if done == steps and into >= QUANTUM_MS:
+                into -= QUANTUM_MS
+                self.phase = phase
+            elif first:
                 self._restore_parts(at, into, done)
                 self.phase = self.planning = phase
                 first = False
