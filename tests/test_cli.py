@@ -114,10 +114,18 @@ def micropump(capsys):
     return run
 
 
+# A shell without a terminal has its background jobs, and so these tests in one, ignore Ctrl-C.
+HEARING_CTRL_C = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("micropump_host.cli", run_name="__main__", alter_sys=True)
+"""
+
+
 def started(*words, **options):
     """A command in a process of its own."""
     return subprocess.Popen(
-        [*MICROPUMP, *map(str, words)],
+        [sys.executable, "-c", HEARING_CTRL_C, *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
