@@ -757,3 +757,14 @@ def test_an_interlock_that_stopped_the_motor_by_itself_leaves_no_step_counted_un
     assert rig.controller.state == ALARM
     assert rig.controller.active_alarms == 1 << alarms.INTERLOCK_OPEN
     assert rig.controller.delivered_steps(INFUSED) == made
+
+
+def test_a_stepper_that_made_fewer_steps_than_were_counted_is_an_alarm_and_adds_none():
+    rig = infusing(rate_ul_h=1_200_000, vtbi_ul=2_000)
+    counted = rig.controller.delivered_steps(INFUSED)
+    assert counted > 100
+    rig.stepper.abort = lambda now_ms: counted - 100
+    assert rig.do("pause") == OK
+    assert rig.controller.state == ALARM
+    assert rig.controller.active_alarms == 1 << alarms.STEP_MISMATCH
+    assert rig.controller.delivered_steps(INFUSED) == counted

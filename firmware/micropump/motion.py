@@ -151,6 +151,10 @@ class Motion:
         """Stop at once, whatever is queued, and take back what was planned but not made."""
         made = (self.stepper.abort(now_ms) - self._retired) & CLOCK_MASK
         self.running = False
+        # Fewer than were taken as made before: then none of what is queued was.
+        if made > CLOCK_MASK // 2:
+            made = 0
+            self.mismatch = True
         into = self._into_ms
         # The oldest quantum that is not made is the one under way; those behind it have not begun.
         first = True

@@ -19,7 +19,6 @@ INFUSED = 0
 KVO = 1
 PRIMED = 2
 BUCKETS = 3
-BUCKET_NAMES = ("infused", "kvo", "primed")
 
 # What a program can be refused for. The numbers go over the wire.
 OK = 0

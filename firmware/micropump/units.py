@@ -16,7 +16,6 @@ GREATEST_RATE_UL_H = 1_200_000
 LEAST_VTBI_UL = 100
 GREATEST_VTBI_UL = 9_999_000
 
-MS_PER_HOUR = 3_600_000
 S_PER_HOUR = 3600
 
 # Counts of steps are kept as (millions, rest), since a long infusion passes 2**30 steps.
