@@ -19,6 +19,7 @@ from micropump import alarms, controller, journal, mechanism, therapy
 from micropump.controller import (
     ALARM,
     COMPLETED,
+    DRIVER,
     IDLE,
     INFUSING,
     INTERLOCK,
@@ -219,6 +220,20 @@ def test_nothing_runs_while_the_interlock_is_open():
     assert rig.do("acknowledge") == OK
     rig.inputs.interlock_open = True
     assert rig.do("resume") == INTERLOCK
+
+
+def test_nothing_runs_while_the_driver_has_a_fault():
+    rig = infusing(vtbi_ul=1_000)
+    rig.run(1_000)
+    rig.inputs.driver_fault = True
+    rig.run(200)
+    assert rig.controller.state == ALARM
+    assert rig.controller.active_alarms == 1 << alarms.DRIVER_FAULT
+    assert len(rig.stepper.made_edges_us()) == rig.controller.delivered_steps(INFUSED)
+    assert rig.do("acknowledge") == OK
+    assert rig.do("resume") == DRIVER
+    rig.inputs.driver_fault = False
+    assert rig.do("resume") == OK
 
 
 @settings(max_examples=100)

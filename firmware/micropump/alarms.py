@@ -19,6 +19,7 @@ STARVED = 2
 STEP_MISMATCH = 3
 INTERLOCK_OPEN = 4
 HOST_SILENT = 5
+DRIVER_FAULT = 6
 
 # number, name, priority, what the pump does, how it ends, what a person is told
 ALARMS = (
@@ -34,4 +35,6 @@ ALARMS = (
      "The interlock is open; the pump has stopped"),
     (HOST_SILENT, "host_silent", LOW, NO_ACTION, BY_CONDITION,
      "The host has fallen silent; the pump goes on"),
+    (DRIVER_FAULT, "driver_fault", HIGH, STOP, BY_ACKNOWLEDGE,
+     "The motor's driver reports a fault or does not answer; the pump has stopped"),
 )  # fmt: skip

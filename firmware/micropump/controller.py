@@ -35,6 +35,7 @@ WRONG_STATE = 32
 OTHER_PROGRAM = 33
 NOTHING_LEFT = 34
 INTERLOCK = 35
+DRIVER = 36
 
 
 class Inputs:
@@ -43,12 +44,14 @@ class Inputs:
     Attributes:
         interlock_open: the interlock is open, or its wire broken.
         stepper_starved: the step generator has run dry since it was started.
+        driver_fault: the motor's driver reports a fault, or does not answer.
 
     """
 
     def __init__(self) -> None:
         self.interlock_open = False
         self.stepper_starved = False
+        self.driver_fault = False
 
 
 class Controller:
@@ -102,6 +105,10 @@ class Controller:
             return later_ms(now_ms, IDLE_TICK_MS)
         motion.advance(passed_ms)
         self._note_phase()
+        if inputs.driver_fault:
+            # A driver that has switched itself off makes no steps of the edges it is given.
+            self._stop_in_alarm(now_ms, alarms.DRIVER_FAULT)
+            return later_ms(now_ms, IDLE_TICK_MS)
         if motion.starved or (inputs.stepper_starved and not motion.finished):
             self._stop_in_alarm(now_ms, alarms.STARVED)
             return later_ms(now_ms, IDLE_TICK_MS)
@@ -257,6 +264,8 @@ class Controller:
         motion = self.motion
         if self.inputs.interlock_open:
             return INTERLOCK
+        if self.inputs.driver_fault:
+            return DRIVER
         if motion.finished:
             return NOTHING_LEFT
         motion.start(now_ms)

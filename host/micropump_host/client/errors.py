@@ -78,6 +78,10 @@ _TEXTS: dict[int, tuple[str, str]] = {
     ),
     controller.NOTHING_LEFT: ("the program is delivered to its end", "Program a new order."),
     controller.INTERLOCK: ("the interlock is open", "Close it, then try again."),
+    controller.DRIVER: (
+        "the motor's driver reports a fault, or does not answer",
+        "Look at its supply, its wires and its temperature, then try again.",
+    ),
     wire.BAD_COBS: ("the pump received a frame with broken byte stuffing", ""),
     wire.TOO_SHORT: ("the pump received a frame that is too short", ""),
     wire.TOO_LONG: ("the pump received a frame that is too long", ""),
