@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from micropump_hil.benches.bench import Bench, BenchBrokenError, Run
-from micropump_hil.benches.spins import skip_spins
 from micropump_hil.emulated import EmulatedPico, EmulatedTimeoutError, Reset
 from micropump_hil.emulated.models import Contact
+from micropump_hil.emulated.spins import skip_spins
 from micropump_hil.emulated.wiring import read_wiring
 from micropump_hil.lines import EmulatedLine
 from micropump_host.client import Pump, PumpGoneError, Status

@@ -7,7 +7,9 @@ machine is next due then. Whoever writes to the machine's registers meanwhile fi
 have been.
 """
 
-from micropump_hil.emulated import EmulatedPico
+from typing import Any
+
+from micropump_hil.emulated.pico import EmulatedPico
 from micropump_hil.emulated.pio import NEVER_FP, ExactPio
 
 # JMP with neither delay nor side-set, on a register that is counted down: RP2040 datasheet, 3.4.2.
@@ -62,8 +64,8 @@ class SpinSkippingPio(ExactPio):
         self.spins.clear()
         self.recompute_due()
 
-    def _skip(self, number: int, machine: object) -> None:
-        pc = machine.pc  # type: ignore[attr-defined]
+    def _skip(self, number: int, machine: Any) -> None:
+        pc = machine.pc
         instruction = self.instructions[pc]
         if instruction == _JMP_Y_DEC | pc:
             register = "y"
@@ -74,11 +76,11 @@ class SpinSkippingPio(ExactPio):
         turns = getattr(machine, register)
         if turns < _SHORTEST:
             return
-        last_fp = machine.next_due_fp + turns * machine.div_fp  # type: ignore[attr-defined]
+        last_fp = machine.next_due_fp + turns * machine.div_fp
         if last_fp >= NEVER_FP:
             return
         setattr(machine, register, 0)
-        machine.next_due_fp = last_fp  # type: ignore[attr-defined]
+        machine.next_due_fp = last_fp
         self.spins[number] = (register, last_fp)
 
 
