@@ -6,34 +6,32 @@ What a file leaves out is taken from the default bench of its kind, which spells
 All that is wrong with a file is told at once.
 """
 
-import dataclasses
 import difflib
 import tomllib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from micropump_host.bench.outlet import NEEDLE_BORE_MM
+from micropump_host.bench.tables import (
+    completed,
+    parse_tables,
+    read_section,
+    read_text,
+    suggestion,
+    within,
+)
 from micropump_host.errors import MicropumpError
 
 Kind = Literal["syringe", "peristaltic"]
-Section = TypeVar("Section")
 
 KINDS: tuple[Kind, ...] = ("syringe", "peristaltic")
-MAX_RIPPLE_HARMONICS = 8
 
 
 class BenchFileError(MicropumpError):
     """A bench file is missing, is not TOML, or says something that a bench cannot have."""
-
-
-def _within(low: float, high: float, *, above: bool = False) -> Any:
-    """Return a dataclass field for a number from ``low`` (or above it) to ``high``."""
-    return field(metadata={"low": low, "high": high, "above": above})
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class BenchInfo:
     """``[bench]``: what the bench is called and the seed of all its randomness."""
 
     name: str
-    seed: int = _within(0, 2**63 - 1)
+    seed: int = within(0, 2**63 - 1)
 
 
 @dataclass(frozen=True)
@@ -49,116 +47,116 @@ class Purge:
     """``[purge]``: whether, and how, the set was purged before time zero."""
 
     purged: bool
-    volume_ml: float = _within(0.0, 50.0, above=True)
-    rate_ml_h: float = _within(0.01, 2000.0)
-    rest_s: float = _within(0.0, 86400.0)
+    volume_ml: float = within(0.0, 50.0, above=True)
+    rate_ml_h: float = within(0.01, 2000.0)
+    rest_s: float = within(0.0, 86400.0)
 
 
 @dataclass(frozen=True)
 class SyringeDrive:
     """``[syringe_drive]``: lead screw, free play, stiffness, and the bore as it really is."""
 
-    bore_error_percent: float = _within(-10.0, 10.0)
-    pitch_error_ppm: float = _within(-10000.0, 10000.0)
-    periodic_error_um: float = _within(0.0, 1000.0)
-    backlash_um: float = _within(0.0, 10000.0)
-    stiffness_n_per_mm: float = _within(1.0, 1e6)
+    bore_error_percent: float = within(-10.0, 10.0)
+    pitch_error_ppm: float = within(-10000.0, 10000.0)
+    periodic_error_um: float = within(0.0, 1000.0)
+    backlash_um: float = within(0.0, 10000.0)
+    stiffness_n_per_mm: float = within(1.0, 1e6)
 
 
 @dataclass(frozen=True)
 class Plunger:
     """``[plunger]``: friction of the stopper and elasticity of the syringe."""
 
-    static_friction_n: float = _within(0.0, 200.0, above=True)
-    kinetic_friction_n: float = _within(0.0, 200.0)
-    stick_speed_um_s: float = _within(0.0, 1000.0, above=True)
-    compliance_ml_per_bar: float = _within(0.001, 20.0)
+    static_friction_n: float = within(0.0, 200.0, above=True)
+    kinetic_friction_n: float = within(0.0, 200.0)
+    stick_speed_um_s: float = within(0.0, 1000.0, above=True)
+    compliance_ml_per_bar: float = within(0.001, 20.0)
 
 
 @dataclass(frozen=True)
 class Peristaltic:
     """``[peristaltic]``: ripple, tube and supply."""
 
-    volume_error_percent: float = _within(-50.0, 50.0)
-    ripple_percent: tuple[float, ...] = _within(0.0, 300.0)
-    rotor_error_percent: float = _within(0.0, 100.0)
-    outlet_sensitivity_percent_per_kpa: float = _within(0.0, 10.0)
-    inlet_sensitivity_percent_per_kpa: float = _within(0.0, 10.0)
-    wear_percent_per_h: float = _within(-1.0, 10.0)
-    inlet_height_cm: float = _within(-300.0, 300.0)
+    volume_error_percent: float = within(-50.0, 50.0)
+    ripple_percent: tuple[float, ...] = within(0.0, 300.0)
+    rotor_error_percent: float = within(0.0, 100.0)
+    outlet_sensitivity_percent_per_kpa: float = within(0.0, 10.0)
+    inlet_sensitivity_percent_per_kpa: float = within(0.0, 10.0)
+    wear_percent_per_h: float = within(-1.0, 10.0)
+    inlet_height_cm: float = within(-300.0, 300.0)
 
 
 @dataclass(frozen=True)
 class Line:
     """``[line]``: the tube between pump and outlet, and its liquid."""
 
-    length_m: float = _within(0.0, 20.0, above=True)
-    inner_diameter_mm: float = _within(0.05, 20.0)
-    compliance_ul_per_kpa: float = _within(0.001, 1000.0)
-    viscosity_mpa_s: float = _within(0.1, 1000.0)
-    density_g_ml: float = _within(0.5, 2.0)
+    length_m: float = within(0.0, 20.0, above=True)
+    inner_diameter_mm: float = within(0.05, 20.0)
+    compliance_ul_per_kpa: float = within(0.001, 1000.0)
+    viscosity_mpa_s: float = within(0.1, 1000.0)
+    density_g_ml: float = within(0.5, 2.0)
 
 
 @dataclass(frozen=True)
 class Outlet:
     """``[outlet]``: the needle, and pressure and height at the line's end."""
 
-    needle_gauge: int = _within(min(NEEDLE_BORE_MM), max(NEEDLE_BORE_MM))
-    needle_length_mm: float = _within(0.0, 300.0)
-    back_pressure_kpa: float = _within(-100.0, 300.0)
-    head_height_cm: float = _within(-300.0, 300.0)
+    needle_gauge: int = within(min(NEEDLE_BORE_MM), max(NEEDLE_BORE_MM))
+    needle_length_mm: float = within(0.0, 300.0)
+    back_pressure_kpa: float = within(-100.0, 300.0)
+    head_height_cm: float = within(-300.0, 300.0)
 
 
 @dataclass(frozen=True)
 class BalanceSpec:
     """``[balance]``: how often it is read and what its errors are."""
 
-    sample_interval_s: float = _within(0.01, 3600.0)
-    initial_mass_g: float = _within(0.0, 10000.0)
-    resolution_mg: float = _within(0.0, 1000.0)
-    noise_mg: float = _within(0.0, 1000.0)
-    drift_mg_h: float = _within(-1000.0, 1000.0)
-    walk_mg_per_root_h: float = _within(0.0, 1000.0)
-    evaporation_mg_h: float = _within(0.0, 10000.0)
-    lag_s: float = _within(0.0, 600.0)
+    sample_interval_s: float = within(0.01, 3600.0)
+    initial_mass_g: float = within(0.0, 10000.0)
+    resolution_mg: float = within(0.0, 1000.0)
+    noise_mg: float = within(0.0, 1000.0)
+    drift_mg_h: float = within(-1000.0, 1000.0)
+    walk_mg_per_root_h: float = within(0.0, 1000.0)
+    evaporation_mg_h: float = within(0.0, 10000.0)
+    lag_s: float = within(0.0, 600.0)
 
 
 @dataclass(frozen=True)
 class Occlude:
     """Close the line's end at ``at_min`` (minutes of virtual time)."""
 
-    at_min: float = _within(0.0, 1e6)
+    at_min: float = within(0.0, 1e6)
 
 
 @dataclass(frozen=True)
 class Release:
     """Open the line's end at ``at_min`` (minutes of virtual time)."""
 
-    at_min: float = _within(0.0, 1e6)
+    at_min: float = within(0.0, 1e6)
 
 
 @dataclass(frozen=True)
 class SetBackPressure:
     """Set the pressure at the line's end, kPa gauge, at ``at_min``."""
 
-    at_min: float = _within(0.0, 1e6)
-    kpa: float = _within(-100.0, 300.0)
+    at_min: float = within(0.0, 1e6)
+    kpa: float = within(-100.0, 300.0)
 
 
 @dataclass(frozen=True)
 class SetHeadHeight:
     """Set the height of the line's end above the pump, cm, at ``at_min``."""
 
-    at_min: float = _within(0.0, 1e6)
-    cm: float = _within(-300.0, 300.0)
+    at_min: float = within(0.0, 1e6)
+    cm: float = within(-300.0, 300.0)
 
 
 @dataclass(frozen=True)
 class SetInletHeight:
     """Set the height of a peristaltic pump's supply above the pump, cm, at ``at_min``."""
 
-    at_min: float = _within(0.0, 1e6)
-    cm: float = _within(-300.0, 300.0)
+    at_min: float = within(0.0, 1e6)
+    cm: float = within(-300.0, 300.0)
 
 
 BenchEvent = Occlude | Release | SetBackPressure | SetHeadHeight | SetInletHeight
@@ -227,17 +225,7 @@ def load_bench(path: str | Path) -> Bench:
         BenchFileError: if it cannot be read, is not TOML, or anything in it is wrong.
 
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise BenchFileError(
-            f"cannot read the bench file ({error.strerror})", str(path), "Check the path"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise BenchFileError(
-            "the bench file is not text", str(path), "A bench file is TOML in UTF-8"
-        ) from error
-    return parse_bench(text, str(path))
+    return parse_bench(read_text(path, "bench file", BenchFileError), str(path))
 
 
 def default_bench(kind: Kind) -> Bench:
@@ -261,12 +249,9 @@ def parse_bench(text: str, where: str) -> Bench:
         BenchFileError: if it is not TOML, or anything in it is wrong.
 
     """
-    try:
-        tables = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
-        raise BenchFileError(f"not valid TOML: {error}", where, "Mend the line it names") from error
+    tables = parse_tables(text, where, BenchFileError)
     kind = _kind(tables, where)
-    return _bench(kind, _completed(tables, _default_tables(kind)), where)
+    return _bench(kind, completed(tables, _default_tables(kind)), where)
 
 
 def _default_tables(kind: Kind) -> dict[str, Any]:
@@ -297,14 +282,6 @@ def _nearest_section(tables: Mapping[str, Any]) -> str:
     return ""
 
 
-def _completed(tables: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    complete = dict(tables)
-    for name, table in defaults.items():
-        given = tables.get(name, {})
-        complete[name] = {**table, **given} if isinstance(given, dict) else given
-    return complete
-
-
 def _bench(kind: Kind, tables: Mapping[str, Any], where: str) -> Bench:
     problems: list[str] = []
     sections = _SECTIONS[kind]
@@ -312,7 +289,7 @@ def _bench(kind: Kind, tables: Mapping[str, Any], where: str) -> Bench:
         if name not in sections and name != "event":
             problems.append(_unknown_section(name, kind))
     read: dict[str, Any] = {
-        name: _section(cls, tables[name], name, problems) for name, cls in sections.items()
+        name: read_section(cls, tables[name], name, problems) for name, cls in sections.items()
     }
     events = _events(tables.get("event", []), kind, problems)
     if not problems:
@@ -339,12 +316,7 @@ def _unknown_section(name: str, kind: Kind) -> str:
     allowed = [*_SECTIONS[kind], "event"]
     if any(name in sections for sections in _SECTIONS.values()):
         return f"[{name}] does not belong to a {kind} bench"
-    return f"unknown section [{name}]{_suggestion(name, allowed)}"
-
-
-def _suggestion(name: str, allowed: list[str]) -> str:
-    close = difflib.get_close_matches(name, allowed, 1)
-    return f" (did you mean {close[0]}?)" if close else f" (allowed: {', '.join(allowed)})"
+    return f"unknown section [{name}]{suggestion(name, allowed)}"
 
 
 def _contradictions(read: Mapping[str, Any]) -> list[str]:
@@ -352,64 +324,6 @@ def _contradictions(read: Mapping[str, Any]) -> list[str]:
     if plunger is not None and plunger.static_friction_n <= plunger.kinetic_friction_n:
         return ["[plunger] static_friction_n must be above kinetic_friction_n"]
     return []
-
-
-def _section(cls: type[Section], table: Any, name: str, problems: list[str]) -> Section | None:
-    """Read one table into its dataclass; what is wrong goes to ``problems``."""
-    if not isinstance(table, dict):
-        problems.append(f"[{name}] must be a table")
-        return None
-    fields = {entry.name: entry for entry in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    before = len(problems)
-    for key in table:
-        if key not in fields:
-            problems.append(f"[{name}] unknown key {key}{_suggestion(key, list(fields))}")
-    annotations = typing.get_type_hints(cls)
-    values: dict[str, Any] = {}
-    for key, entry in fields.items():
-        if key not in table:
-            problems.append(f"[{name}] {key} is missing")
-            continue
-        values[key], wrong = _value(table[key], annotations[key], entry.metadata)
-        if wrong:
-            problems.append(f"[{name}] {key} = {table[key]!r}: {wrong}")
-    return cls(**values) if len(problems) == before else None
-
-
-def _value(given: Any, wanted: Any, limits: Mapping[str, Any]) -> tuple[Any, str]:
-    """Return a value and what is wrong with it, or nothing."""
-    if isinstance(wanted, types.GenericAlias):
-        return _list_value(given, limits)
-    if wanted is bool:
-        return given, "" if isinstance(given, bool) else "must be true or false"
-    if wanted is str:
-        return given, "" if isinstance(given, str) and given else "must be text in quotes"
-    return _number_value(given, whole=wanted is int, limits=limits)
-
-
-def _number_value(given: Any, *, whole: bool, limits: Mapping[str, Any]) -> tuple[Any, str]:
-    if isinstance(given, bool) or not isinstance(given, int if whole else int | float):
-        return given, f"must be a {'whole ' if whole else ''}number {_range_text(limits)}"
-    wrong = _out_of_range(given, limits)
-    return given if whole or wrong else float(given), wrong
-
-
-def _list_value(given: Any, limits: Mapping[str, Any]) -> tuple[Any, str]:
-    if not isinstance(given, list) or len(given) > MAX_RIPPLE_HARMONICS:
-        return given, f"must be a list of at most {MAX_RIPPLE_HARMONICS} numbers"
-    values = [_number_value(item, whole=False, limits=limits) for item in given]
-    return tuple(value for value, _ in values), next((wrong for _, wrong in values if wrong), "")
-
-
-def _out_of_range(given: float, limits: Mapping[str, Any]) -> str:
-    low, high = limits["low"], limits["high"]
-    inside = low < given <= high if limits["above"] else low <= given <= high
-    return "" if inside else f"must be {_range_text(limits)}"
-
-
-def _range_text(limits: Mapping[str, Any]) -> str:
-    start = "above" if limits["above"] else "from"
-    return f"{start} {limits['low']:g} to {limits['high']:g}"
 
 
 def _events(tables: Any, kind: Kind, problems: list[str]) -> list[BenchEvent]:
@@ -423,10 +337,10 @@ def _events(tables: Any, kind: Kind, problems: list[str]) -> list[BenchEvent]:
         do = table.get("do")
         if do not in allowed:
             what = "do is missing" if do is None else f"do = {do!r} is unknown"
-            problems.append(f"[{name}] {what}{_suggestion(str(do), allowed)}")
+            problems.append(f"[{name}] {what}{suggestion(str(do), allowed)}")
             continue
         rest = {key: value for key, value in table.items() if key != "do"}
-        event = _section(EVENTS[do], rest, name, problems)
+        event = read_section(EVENTS[do], rest, name, problems)
         if event is not None:
             events.append(event)
     return events
