@@ -5,6 +5,7 @@ Nothing here looks at a clock to judge: the time-outs are only there to end a te
 
 import contextlib
 import gc
+import itertools
 import os
 import socket
 import threading
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from serial.serialutil import Timeout
 
 from micropump.mechanism import KIND_SYRINGE
 from micropump_host.bench import default_bench
@@ -26,6 +28,7 @@ from micropump_host.bench.server import (
 )
 from micropump_host.bench.world import VirtualBench
 from micropump_host.client import PortAbsentError, PortBusyError, Pump, PumpGoneError
+from micropump_host.client.port import Port
 
 # pyserial's RFC 2217 still calls Thread.setDaemon, and its socket is not closed where the other end
 # has closed first.
@@ -219,6 +222,29 @@ def test_speed_beyond_this_computer_still_answers():
         for _ in range(20):
             assert pump.status().state in ("infusing", "kvo", "completed")
             time.sleep(0.01)
+
+
+def test_program_that_is_held_up_while_it_writes_still_gets_its_answer(monkeypatch):
+    looks = itertools.count()
+    endpoint = PtyEndpoint()
+    with serving(endpoint), Pump(endpoint.name) as pump:
+        # Two seconds between any two looks of pyserial at its clock: more than its time-out.
+        monkeypatch.setattr(Timeout, "TIME", staticmethod(lambda: 2.0 * next(looks)))
+        assert pump.status().state == "idle"
+        assert next(looks) > 2
+
+
+# -- a pump that does not read -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["pty", "tcp"])
+def test_line_that_takes_no_more_is_not_broken(name):
+    endpoint = ENDPOINTS[name]()
+    port = Port(endpoint.name, timeout_s=0.05)
+    # Nobody serves it, and this is more than the line holds.
+    port.write(bytes(64 << 20))
+    port.close()
+    endpoint.close()
 
 
 # -- a host that does not read -------------------------------------------------------------------

@@ -73,10 +73,18 @@ class Port:
             raise _opening_error(url, error) from None
 
     def write(self, data: bytes) -> None:
-        """Send all of ``data``; PumpGoneError if the line is broken."""
+        """Send ``data``; PumpGoneError if the line is broken.
+
+        What the other end does not take within the time-out is lost, as on the way: the answer
+        stays out.
+        """
         try:
             self._serial.write(data)
             self._serial.flush()
+        except serial.SerialTimeoutException:
+            # Not a break: pyserial raises it too where all was sent and only this program was held
+            # up meanwhile.
+            return
         except _BROKEN as error:
             raise self._gone(error) from None
 
