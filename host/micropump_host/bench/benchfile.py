@@ -212,6 +212,8 @@ _SECTIONS: Mapping[Kind, Mapping[str, type[Any]]] = {
     "syringe": {**_COMMON, "syringe_drive": SyringeDrive, "plunger": Plunger},
     "peristaltic": {**_COMMON, "peristaltic": Peristaltic},
 }
+# What no other file has.
+BENCH_SECTIONS = ("bench", "syringe_drive", "peristaltic")
 _DRIVE_SECTION: Mapping[str, Kind] = {"syringe_drive": "syringe", "peristaltic": "peristaltic"}
 
 

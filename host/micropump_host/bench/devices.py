@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from micropump_host.bench.benchfile import BENCH_SECTIONS, Bench, parse_bench
 from micropump_host.bench.elastomeric import Elastomeric
 from micropump_host.bench.gravity import Gravity
 from micropump_host.bench.tables import (
@@ -90,6 +91,20 @@ def load_device(path: str | Path) -> Device:
 
     """
     return parse_device(read_text(path, "device file", DeviceFileError), str(path))
+
+
+def load_device_or_bench(path: str | Path) -> Device | Bench:
+    """Read a device file, or else a bench file, told apart by their sections.
+
+    Raises:
+        DeviceFileError, BenchFileError: if it cannot be read or anything in it is wrong.
+
+    """
+    text = read_text(path, "device file", DeviceFileError)
+    tables = parse_tables(text, str(path), DeviceFileError)
+    if any(name in BENCH_SECTIONS for name in tables):
+        return parse_bench(text, str(path))
+    return parse_device(text, str(path))
 
 
 def parse_device(text: str, where: str) -> Device:
