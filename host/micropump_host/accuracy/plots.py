@@ -25,7 +25,7 @@ from micropump_host.errors import MicropumpError
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
 _BLUE, _VERMILION, _GREY, _BLACK = "#0072B2", "#D55E00", "#8A8A8A", "#222222"
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "micropump",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -145,7 +145,7 @@ def bolus_figure(result: BolusAccuracy) -> Figure:
 
 def figure_to_svg(figure: Figure) -> str:
     """Return a figure as one ``<svg>`` element that can stand inside an HTML page."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
@@ -169,7 +169,7 @@ def save_figure(figure: Figure, path_without_suffix: Path | str) -> tuple[Path, 
     base = Path(path_without_suffix)
     png, svg = (base.with_name(base.name + suffix) for suffix in (".png", ".svg"))
     try:
-        with mpl.rc_context(_STYLE):
+        with mpl.rc_context(STYLE):
             figure.savefig(png, dpi=_PNG_DPI)
             figure.savefig(svg, metadata={"Date": None})
     except OSError as error:
@@ -202,7 +202,7 @@ def _period(record: Accuracy, name: str) -> Period | None:
 
 
 def _empty_figure(title: str) -> tuple[Figure, Axes]:
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.0, 5.2), layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(title, loc="left", pad=_TITLE_PAD_PT, fontsize=13, fontweight="bold")
@@ -387,7 +387,7 @@ def _window_ticks(windows_min: Sequence[float], end_min: float) -> list[float]:
 
 
 def _finish(axes: Axes, remarks: Sequence[str]) -> None:
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         axes.grid(visible=True, color="#DDDDDD", lw=0.6)
         axes.set_axisbelow(True)
         for side in ("top", "right"):

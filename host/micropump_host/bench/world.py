@@ -61,7 +61,7 @@ class VirtualBench:
 
     Attributes:
         now_ms: virtual time since the pump was switched on.
-        plant: as it was at the last sample, event or stop; None before the first infusion.
+        plant: as it was at the last sample, event, look or stop; None before the first infusion.
         started_ms: when the present or last infusion started, or None.
 
     """
@@ -116,6 +116,12 @@ class VirtualBench:
                 self._observe(self.plant)
         return said
 
+    def look(self) -> None:
+        """Bring the plant up to the present, besides the readings of the balance."""
+        if self.plant is not None:
+            self.motor.turn(self.now_ms, self.plant)
+            self.plant.advance(self._plant_s())
+
     def close(self) -> None:
         """End the firmware and the record."""
         self._end()
@@ -123,8 +129,7 @@ class VirtualBench:
 
     def _observe(self, plant: Plant) -> None:
         """Bring the plant up to date, do to it what is due, and read the balance if it is time."""
-        self.motor.turn(self.now_ms, plant)
-        plant.advance(self._plant_s())
+        self.look()
         self._apply_events(plant)
         if self.now_ms < self._sample_ms:
             return
