@@ -8,8 +8,8 @@ from pathlib import Path
 from micropump import catalogue, mechanism, wire
 from micropump.controller import Controller
 from micropump.link import Identity
-from micropump.motion import QUANTUM_MS, edges_us
-from micropump.units import CLOCK_MASK
+from micropump.motion import edges_us
+from micropump.units import CLOCK_MASK, QUANTUM_MS
 from micropump_virtual.pump import VirtualPump
 
 REPO = Path(__file__).resolve().parent.parent
@@ -77,7 +77,8 @@ class RecordingStepper:
         self.next_ms = 0
         self._begun = 0
 
-    def begin(self, start_ms: int) -> None:
+    def begin(self, start_ms: int, reverse: bool) -> None:
+        self.reverse = reverse
         self.next_ms = self.now_ms + (int(start_ms - self.now_ms) & CLOCK_MASK)
         self._begun = len(self.quanta)
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
-from micropump.motion import QUANTUM_MS, edges_us
+from micropump.motion import edges_us
+from micropump.units import QUANTUM_MS
 from micropump_host.bench import default_bench, parse_bench
 from micropump_host.bench.ground import Abort, Quantum, build_ground
 from micropump_host.bench.local import LocalLine

@@ -34,9 +34,9 @@ from micropump.controller import (
     WRONG_STATE,
 )
 from micropump.link import Identity
-from micropump.motion import HORIZON_MS, QUANTUM_MS, START_DELAY_MS, edges_us
+from micropump.motion import HORIZON_MS, START_DELAY_MS, edges_us
 from micropump.therapy import INFUSED, KVO, KVO_BY_RULE, KVO_OFF
-from micropump.units import CLOCK_MASK, SMALL_INT_LIMIT
+from micropump.units import CLOCK_MASK, QUANTUM_MS, SMALL_INT_LIMIT
 from micropump_virtual.pump import VirtualPump
 
 SYRINGE = mechanism.syringe("bd-plastipak-60", "t8-2mm-16")

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from micropump import mechanism, therapy
 from micropump.controller import COMPLETED, INFUSING, KEEPING_OPEN, Controller
 from micropump.mechanism import Mechanism
-from micropump.motion import HORIZON_MS, QUANTUM_MS, START_DELAY_MS, Motion, edges_us
+from micropump.motion import HORIZON_MS, START_DELAY_MS, Motion, edges_us
 from micropump.therapy import INFUSED, KVO, Program
 from micropump.units import (
     CLOCK_MASK,
     GREATEST_RATE_UL_H,
     LEAST_RATE_UL_H,
     MILLION,
+    QUANTUM_MS,
     SMALL_INT_LIMIT,
     later_ms,
 )

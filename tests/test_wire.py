@@ -175,7 +175,7 @@ ERRORS = THERAPY_ERRORS | CONTROLLER_ERRORS | WIRE_ERRORS
 def test_error_numbers_are_in_the_range_of_who_gives_them() -> None:
     assert len(ERRORS) == len(THERAPY_ERRORS) + len(CONTROLLER_ERRORS) + len(WIRE_ERRORS)
     assert set(THERAPY_ERRORS) == set(range(1, 9))
-    assert set(CONTROLLER_ERRORS) == set(range(32, 36))
+    assert set(CONTROLLER_ERRORS) == set(range(32, 37))
     assert set(WIRE_ERRORS) == set(range(64, 78))
 
 

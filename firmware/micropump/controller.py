@@ -6,11 +6,33 @@ handed in, a command is judged at the time that comes with it, and a refusal cha
 """
 
 from . import alarms, journal
+from .boluses import LIMIT_REACHED, Boluses
 from .journal import Journal
-from .mechanism import Mechanism
+from .mechanism import KIND_PERISTALTIC, Mechanism
 from .motion import Motion
-from .therapy import INFUSED, KVO, Program, check_rate
-from .units import MILLION, S_PER_HOUR, elapsed_ms, later_ms, rounded_ratio
+from .program import (
+    BOLUS,
+    CONTINUOUS,
+    DEMAND,
+    INFUSED,
+    KVO,
+    PCA,
+    PRIMED,
+    PURGE,
+    RETRACTED,
+    SECONDARY,
+    STEPPED,
+    Phase,
+    Program,
+)
+from .therapy import (
+    COMBINED_ABOVE_RANGE,
+    align,
+    basal_steps,
+    check_rate,
+    follow_rate,
+)
+from .units import MILLION, QUANTUM_MS, S_PER_HOUR, elapsed_ms, later_ms
 
 IDLE = 0
 PROGRAMMED = 1
@@ -20,22 +42,44 @@ PAUSED = 4
 COMPLETED = 5
 STOPPED = 6
 ALARM = 7
+# A delay, or between doses, without KVO: nothing flows.
+WAITING = 8
+# A stop is asked for, and the stroke of the head is being finished.
+STOPPING = 9
+PRIMING = 10
 STATE_NAMES = (
-    "idle", "programmed", "infusing", "kvo", "paused", "completed", "stopped", "alarm"
+    "idle", "programmed", "infusing", "kvo", "paused", "completed", "stopped", "alarm", "waiting",
+    "stopping", "priming",
 )  # fmt: skip
+# A program is under way, and nobody has asked it to stop.
+RUNNING = (INFUSING, KEEPING_OPEN, WAITING, PRIMING)
 
 # Why the processor started, as its adapter says; a computer has no such cause.
 RESET_CAUSES = ("none", "power on", "watchdog", "restart on purpose")
 
 IDLE_TICK_MS = 100
 
-# What a command can be refused for, beside the reasons of therapy.py (1 … 31).
+# What a command can be refused for, beside the reasons of therapy.py (1 … 31) and boluses.py.
 OK = 0
 WRONG_STATE = 32
 OTHER_PROGRAM = 33
 NOTHING_LEFT = 34
 INTERLOCK = 35
 DRIVER = 36
+CONTAINER_IS_EMPTY = 44
+CANNOT_TITRATE = 45
+NO_SECONDARY_HERE = 46
+
+# A container is near its end when it holds less than flows in this time, and at least 1 mL (the
+# figure of the Open PCA Pump requirements), or a tenth of a smaller one.
+NEAR_EMPTY_S = 600
+NEAR_EMPTY_UL = 1_000
+_NEAR_EMPTY_QUANTA = NEAR_EMPTY_S * 1000 // QUANTUM_MS
+
+# The end of a pump stroke takes no longer than this.
+GREATEST_STROKE_S = 2
+
+UNKNOWN_S = 0xFFFFFFFF
 
 
 class Inputs:
@@ -45,6 +89,8 @@ class Inputs:
         interlock_open: the interlock is open, or its wire broken.
         stepper_starved: the step generator has run dry since it was started.
         driver_fault: the motor's driver reports a fault, or does not answer.
+        plunger_ul: what the plunger's position says that the syringe holds, µL; -1 without such a
+            sensor.
 
     """
 
@@ -52,6 +98,7 @@ class Inputs:
         self.interlock_open = False
         self.stepper_starved = False
         self.driver_fault = False
+        self.plunger_ul = -1
 
 
 class Controller:
@@ -68,6 +115,7 @@ class Controller:
     def __init__(self, stepper, now_ms: int, reset_cause: int = 0) -> None:
         self.motion = Motion(stepper)
         self.journal = Journal()
+        self.boluses = Boluses(self.motion, self._note)
         self.inputs = Inputs()
         self.state = IDLE
         self.active_alarms = 0
@@ -76,6 +124,20 @@ class Controller:
         self.uptime_ms = 0
         self.reset_cause = reset_cause
         self._ended = False
+        # What shall be once a stroke is finished: paused or stopped.
+        self._then = PAUSED
+        # The phase that was last noticed, and the doses before it.
+        self._phase = -1
+        self._doses = 0
+        self._secondary: Phase | None = None
+        self._secondary_id = 0
+        self._loading_steps = 0
+        self._near_millions = self._near_rest = 0
+        self._near_ul = 0
+        self._near_least_steps = 0
+        self._near_watched = False
+        self._programmed_s = 0
+        self._paused_s = self._paused_ms = 0
         self._last_ms = now_ms
         self._note(journal.BOOTED, reset_cause, 0)
 
@@ -96,6 +158,8 @@ class Controller:
         self.uptime_ms = up_ms
         self.inputs = inputs
         motion = self.motion
+        if motion.program and motion.program.limits:
+            motion.program.limits.expire(now_ms)
         if not motion.running:
             return later_ms(now_ms, IDLE_TICK_MS)
         if inputs.interlock_open:
@@ -104,55 +168,92 @@ class Controller:
             self._stop_in_alarm(now_ms, alarms.INTERLOCK_OPEN)
             return later_ms(now_ms, IDLE_TICK_MS)
         motion.advance(passed_ms)
-        self._note_phase()
+        self._look(now_ms)
+        at_end = motion.is_at_end()
         if inputs.driver_fault:
             # A driver that has switched itself off makes no steps of the edges it is given.
             self._stop_in_alarm(now_ms, alarms.DRIVER_FAULT)
-            return later_ms(now_ms, IDLE_TICK_MS)
-        if motion.starved or (inputs.stepper_starved and not motion.finished):
+        elif motion.starved or (inputs.stepper_starved and not at_end):
             self._stop_in_alarm(now_ms, alarms.STARVED)
+        elif inputs.plunger_ul == 0 and not motion.program.reverse:
+            # It is at the bottom, whatever was counted.
+            self._run_empty(now_ms)
+        elif at_end and motion.lead_ms() <= 0:
+            self._reach_end(now_ms)
+        if not motion.running:
             return later_ms(now_ms, IDLE_TICK_MS)
-        if motion.finished:
-            if motion.lead_ms() <= 0:
-                self._complete(now_ms)
-                return later_ms(now_ms, IDLE_TICK_MS)
+        if at_end:
             return later_ms(now_ms, min(motion.lead_ms(), IDLE_TICK_MS))
         return later_ms(now_ms, max(1, motion.due_in_ms()))
 
     # -- commands: each returns OK or why not --------------------------------------------------
 
     def load(self, now_ms: int, program: Program, program_id: int) -> int:
-        """Take a program that its own check has passed. Not while one is under way."""
+        """Take a program that ``therapy.make`` has made. Not while one is under way."""
         self.tick(now_ms, self.inputs)
         if self.state not in (IDLE, PROGRAMMED, COMPLETED, STOPPED):
             return WRONG_STATE
         self.motion.load(program)
         self._ended = False
+        self._phase = -1
+        self._doses = 0
+        self._secondary_id = 0
+        self._programmed_s = self.uptime_s
+        self._loading_steps = 0
+        for phase in program.phases:
+            if phase.bucket == BOLUS:
+                self._loading_steps = phase.steps()
         # Who programs anew has taken note of what the last infusion ended with.
         self._end_acknowledged()
+        self._fill(program.content_ul)
         self.program_id = program_id
         self.state = PROGRAMMED
-        self._note(journal.PROGRAMMED, program.rate_ul_h[0], program.vtbi_ul)
+        self._note(journal.PROGRAMMED, program.first_rate_ul_h(), program.vtbi_ul)
+        return OK
+
+    def load_secondary(self, now_ms: int, phase: Phase, program_id: int) -> int:
+        """Take a secondary infusion that therapy has made; it is started by its id."""
+        self.tick(now_ms, self.inputs)
+        refusal = self._may_insert()
+        if refusal:
+            return refusal
+        self._secondary = phase
+        self._secondary_id = program_id
         return OK
 
     def start(self, now_ms: int, program_id: int) -> int:
         """Start the loaded program; ``program_id`` shows that it is the one that was meant."""
         self.tick(now_ms, self.inputs)
+        if self._secondary_id and program_id == self._secondary_id:
+            return self._start_secondary(now_ms)
         if self.state != PROGRAMMED:
             return WRONG_STATE
         if program_id != self.program_id:
             return OTHER_PROGRAM
-        return self._run(now_ms, journal.STARTED)
+        refusal = self._may_run()
+        if refusal:
+            return refusal
+        program = self.motion.program
+        if program.clock_s >= 0:
+            # Time has passed since the pump was told what time it is.
+            align(program, program.clock_s + self.uptime_s - self._programmed_s)
+        if program.limits:
+            program.limits.set_basal(now_ms, basal_steps(program, program.first_rate_ul_h()))
+            program.limits.open(self._loading_steps)
+        self._run(now_ms)
+        self._note(journal.STARTED, self.motion.planned_rate_ul_h(), 0)
+        self._look(now_ms)
+        return OK
 
     def pause(self, now_ms: int) -> int:
-        """Stop the motor at once and keep the therapy."""
+        """Stop the motor and keep the therapy; a head finishes its stroke first.
+
+        A purge does not go on after a pause: it ends.
+        """
         self.tick(now_ms, self.inputs)
-        if self.state not in (INFUSING, KEEPING_OPEN):
+        if self.state not in RUNNING:
             return WRONG_STATE
-        self._halt(now_ms)
-        if self.state in (INFUSING, KEEPING_OPEN):
-            self.state = PAUSED
-        self._note_delivered(journal.PAUSED)
+        self._stop_by_hand(now_ms, STOPPED if self.state == PRIMING else PAUSED)
         return OK
 
     def resume(self, now_ms: int) -> int:
@@ -160,21 +261,38 @@ class Controller:
         self.tick(now_ms, self.inputs)
         if self.state != PAUSED:
             return WRONG_STATE
-        return self._run(now_ms, journal.RESUMED)
+        refusal = self._may_run()
+        if refusal:
+            return refusal
+        if self.motion.program.clock_s >= 0:
+            self._catch_up()
+            if self.motion.finished:
+                return NOTHING_LEFT
+        self._run(now_ms)
+        self._note_delivered(journal.RESUMED)
+        self._look(now_ms)
+        return OK
 
     def stop(self, now_ms: int) -> int:
-        """Stop the motor at once and end the therapy. Allowed in every state but idle."""
+        """Stop the motor and end the therapy. Allowed in every state but idle.
+
+        A head finishes its stroke first, unless it is told again.
+        """
         self.tick(now_ms, self.inputs)
         if self.state == IDLE:
             return WRONG_STATE
-        if self.motion.running:
-            self._halt(now_ms)
-        if self.state == ALARM:
+        if self.state == STOPPING:
+            self._then = STOPPED
+            self._end_stroke(now_ms)
+        elif self.motion.running:
+            self._stop_by_hand(now_ms, STOPPED)
+        elif self.state == ALARM:
             # The alarm stays until it is acknowledged, but the therapy is at its end.
             self._ended = True
+            self._note_delivered(journal.STOPPED)
         else:
             self.state = STOPPED
-        self._note_delivered(journal.STOPPED)
+            self._note_delivered(journal.STOPPED)
         return OK
 
     def set_rate(self, now_ms: int, rate_ul_h: int) -> int:
@@ -183,14 +301,43 @@ class Controller:
         motion = self.motion
         if self.state not in (INFUSING, PAUSED) or motion.finished:
             return WRONG_STATE
-        if motion.program.bucket[motion.planning] != INFUSED:
+        program = motion.program
+        phase = program.phases[motion.planning]
+        if phase.bucket != INFUSED:
             return WRONG_STATE
-        refusal = check_rate(motion.program.mechanism, rate_ul_h)
+        refusal = self._may_titrate(now_ms, rate_ul_h)
         if refusal:
             return refusal
-        self._note(journal.RATE_CHANGED, motion.program.rate_ul_h[0], rate_ul_h)
+        if program.limits:
+            program.limits.set_basal(now_ms, basal_steps(program, rate_ul_h))
+        self._note(journal.RATE_CHANGED, phase.rate_ul_h, rate_ul_h)
         motion.set_rate(rate_ul_h)
-        motion.program.follow_rate(rate_ul_h)
+        if rate_ul_h:
+            follow_rate(program, rate_ul_h)
+        self._set_near()
+        return OK
+
+    def bolus(self, now_ms: int, volume_ul: int, rate_ul_h: int, duration_s: int) -> int:
+        """Give a bolus on top of the infusion: at a rate, or over a time (a square bolus)."""
+        self.tick(now_ms, self.inputs)
+        if self.state != INFUSING:
+            return WRONG_STATE
+        return self.boluses.give(now_ms, self._in_alarm(), volume_ul, rate_ul_h, duration_s)
+
+    def demand(self, now_ms: int) -> int:
+        """A patient asks for a dose. Counted, whether it is given or not."""
+        self.tick(now_ms, self.inputs)
+        refusal = OK if self.state == INFUSING else WRONG_STATE
+        return self.boluses.ask(now_ms, refusal, self._in_alarm())
+
+    def change_container(self, now_ms: int, content_ul: int) -> int:
+        """A container with so much in it is in place of the last; the therapy is kept."""
+        self.tick(now_ms, self.inputs)
+        if self.state not in (PROGRAMMED, PAUSED, ALARM) or self.motion.program.reverse:
+            return WRONG_STATE
+        self._note(journal.CONTAINER_CHANGED, content_ul, self.content_ul())
+        self.motion.fill(self.motion.program.mechanism.steps_for_ul(content_ul))
+        self._fill(content_ul)
         return OK
 
     def acknowledge(self, now_ms: int) -> int:
@@ -235,6 +382,13 @@ class Controller:
             if row[4] == alarms.BY_ACKNOWLEDGE:
                 self.end_alarm(row[0])
 
+    def _in_alarm(self) -> bool:
+        """Whether an alarm is set that is more than a remark."""
+        for row in alarms.ALARMS:
+            if row[2] > alarms.LOW and self.active_alarms >> row[0] & 1:
+                return True
+        return False
+
     # -- looks --------------------------------------------------------------------------------
 
     def mechanism(self) -> Mechanism | None:
@@ -246,21 +400,70 @@ class Controller:
         motion = self.motion
         return motion.delivered_millions[bucket] * MILLION + motion.delivered_rest[bucket]
 
-    def remaining_s(self) -> int:
-        """Seconds of delivery until the VTBI is in, at the rate that now holds; 0 outside it."""
-        motion = self.motion
-        if self.state not in (PROGRAMMED, INFUSING, PAUSED):
-            return 0
-        program = motion.program
-        steps = program.vtbi_steps - self.delivered_steps(INFUSED)
-        nl = steps * program.mechanism.nl_num
-        return rounded_ratio(
-            nl * S_PER_HOUR, program.mechanism.nl_den * 1000 * program.rate_ul_h[0]
+    def infused_steps(self) -> int:
+        """Microsteps of the VTBI that are made: the program's own, boluses and demands.
+
+        A loading dose is beside the VTBI.
+        """
+        return (
+            self.delivered_steps(INFUSED)
+            + self.delivered_steps(DEMAND)
+            + max(0, self.delivered_steps(BOLUS) - self._loading_steps)
         )
 
-    # -- inside -------------------------------------------------------------------------------
+    def remaining_s(self) -> int:
+        """Seconds to the last of the VTBI at the rates that now hold, delays and gaps included.
 
-    def _run(self, now_ms: int, event: int) -> int:
+        ``UNKNOWN_S`` where only demands bring it nearer; 0 outside a therapy.
+        """
+        motion = self.motion
+        if self.state not in RUNNING and self.state not in (PROGRAMMED, PAUSED, STOPPING):
+            return 0
+        lead_ms = motion.lead_ms() if motion.running else 0
+        if motion.finished:
+            return max(0, lead_ms) // 1000
+        program = motion.program
+        phase = program.phases[motion.planning]
+        if phase.is_endless():
+            return 0
+        steps = motion.left_millions * MILLION + motion.left_rest
+        if program.first_rate_ul_h() == 0 and program.kind == PCA:
+            return UNKNOWN_S
+        ms = program.remaining_ms(
+            motion.planning, motion.doses, steps, motion.marked, motion.ramped_quanta()
+        )
+        return (ms + lead_ms + 500) // 1000
+
+    def content_ul(self) -> int:
+        """What the container holds: what was counted, and no more than its plunger says; µL."""
+        motion = self.motion
+        if not motion.program or motion.program.reverse:
+            return 0
+        steps = motion.content_millions * MILLION + motion.content_rest
+        counted_ul = motion.program.mechanism.nl_for_steps(steps) // 1000
+        plunger_ul = self.inputs.plunger_ul
+        return counted_ul if plunger_ul < 0 else min(counted_ul, plunger_ul)
+
+    def content_left_s(self) -> int:
+        """For how long the container lasts at the rate that now holds; ``UNKNOWN_S`` at none."""
+        rate_ul_h = self.motion.planned_rate_ul_h() if self.motion.running else 0
+        return self.content_ul() * S_PER_HOUR // rate_ul_h if rate_ul_h else UNKNOWN_S
+
+    def lockout_left_s(self) -> int:
+        """How long no demand is granted for the lockout's sake, rounded up; s."""
+        program = self.motion.program
+        if not program or not program.limits:
+            return 0
+        return -(-program.limits.lockout_left_ms(self._last_ms) // 1000)
+
+    def bolus_left_ul(self) -> int:
+        """What is still to come of a bolus and a demand, rounded up; µL."""
+        parts = self.mechanism()
+        return -(-parts.nl_for_steps(self.boluses.left_steps()) // 1000) if parts else 0
+
+    # -- starting -----------------------------------------------------------------------------
+
+    def _may_run(self) -> int:
         motion = self.motion
         if self.inputs.interlock_open:
             return INTERLOCK
@@ -268,50 +471,296 @@ class Controller:
             return DRIVER
         if motion.finished:
             return NOTHING_LEFT
-        motion.start(now_ms)
-        self.state = INFUSING if motion.program.bucket[motion.phase] == INFUSED else KEEPING_OPEN
-        if event == journal.STARTED:
-            self._note(event, motion.planned_rate_ul_h(), 0)
-        else:
-            self._note_delivered(event)
+        if not motion.program.reverse and (motion.emptied or self.inputs.plunger_ul == 0):
+            return CONTAINER_IS_EMPTY
         return OK
 
-    def _note_phase(self) -> None:
+    def _may_titrate(self, now_ms: int, rate_ul_h: int) -> int:
         motion = self.motion
-        if self.state == INFUSING and motion.program.bucket[motion.phase] == KVO:
-            self.state = KEEPING_OPEN
-            self._note_steps(journal.VTBI_REACHED, INFUSED)
-            self.raise_alarm(alarms.END_OF_INFUSION)
+        program = motion.program
+        if program.kind not in (CONTINUOUS, PCA):
+            return CANNOT_TITRATE
+        if rate_ul_h or program.kind != PCA:
+            refusal = check_rate(program.mechanism, rate_ul_h)
+            if refusal:
+                return refusal
+        beside_ul_h = motion.bolus.rate_ul_h if self.boluses.bolus.steps else 0
+        beside_ul_h = max(beside_ul_h, program.demand_ul_h)
+        if rate_ul_h + beside_ul_h > program.mechanism.greatest_rate_ul_h:
+            return COMBINED_ABOVE_RANGE
+        if program.limits:
+            if not program.limits.room_for_basal(now_ms, basal_steps(program, rate_ul_h)):
+                return LIMIT_REACHED
+        return OK
 
-    def _complete(self, now_ms: int) -> None:
-        self._halt(now_ms)
-        if self.state == ALARM:
-            return
+    def _may_insert(self) -> int:
+        motion = self.motion
+        if self.state not in (INFUSING, KEEPING_OPEN, PAUSED) or motion.finished:
+            return WRONG_STATE
+        program = motion.program
+        under_way = program.phases[motion.planning]
+        if program.kind not in (CONTINUOUS, STEPPED) or under_way.quanta:
+            return NO_SECONDARY_HERE
+        return OK if under_way.bucket in (INFUSED, KVO) else NO_SECONDARY_HERE
+
+    def _start_secondary(self, now_ms: int) -> int:
+        """The secondary before what is left of the program, which goes on afterwards."""
+        refusal = self._may_insert() or self._may_run()
+        if refusal:
+            return refusal
+        motion = self.motion
+        if motion.running:
+            # Stopped for the twentieth of a second that a start takes: what is queued of the
+            # primary shall not come after the secondary.
+            self._halt(now_ms)
+            refusal = self._may_insert() if self.state != ALARM else WRONG_STATE
+            if refusal:
+                self._end_halted()
+                return refusal
+        phase: Phase = self._secondary  # type: ignore[assignment]
+        self._secondary_id = 0
+        motion.insert([phase])
+        self._phase = -1
+        self._note(journal.SECONDARY_STARTED, phase.rate_ul_h, 0)
+        self._run(now_ms)
+        self._look(now_ms)
+        return OK
+
+    def _run(self, now_ms: int) -> None:
+        self.motion.start(now_ms)
+        self._show_phase()
+        self._set_near()
+
+    def _catch_up(self) -> None:
+        """Daily doses keep their times of day: their clock has run on in the pause.
+
+        A dose that would follow at once on one that was late is missed, not doubled.
+        """
+        motion = self.motion
+        program = motion.program
+        paused_ms = (self.uptime_s - self._paused_s) * 1000 + self.uptime_ms - self._paused_ms
+        motion.marked += -(-paused_ms // QUANTUM_MS)
+        while motion.doses < program.doses:
+            phase = program.phases[motion.planning]
+            busy = 0
+            gap = motion.planning
+            if phase.is_dose:
+                if motion.doses + 1 == program.doses:
+                    return
+                left = motion.left_millions * MILLION + motion.left_rest
+                busy = -(-program.flow_ms(phase, left) // QUANTUM_MS)
+                gap += 1
+            if motion.marked + busy < program.phases[gap].quanta:
+                return
+            motion.skip_dose()
+            self._note(journal.DOSE_MISSED, motion.doses, 0)
+
+    # -- noticing -----------------------------------------------------------------------------
+
+    def _look(self, now_ms: int) -> None:
+        """Notice what has come to pass. Allocates nothing."""
+        motion = self.motion
+        if motion.doses_done != self._doses:
+            self._doses = motion.doses_done
+            self._note(journal.DOSE_DONE, self._doses, 0)
+        if motion.phase != self._phase:
+            self._note_phase(now_ms)
+        self.boluses.look(now_ms)
+        if self._near_watched and self._is_near():
+            self._near_watched = False
+            self.raise_alarm(alarms.NEAR_EMPTY)
+
+    def _note_phase(self, now_ms: int) -> None:
+        motion = self.motion
+        phases = motion.program.phases
+        before = self._phase
+        self._phase = motion.phase
+        phase = phases[motion.phase]
+        if self.state in RUNNING:
+            self._show_phase()
+        if before >= 0:
+            left = phases[before].bucket
+            if left == SECONDARY:
+                self._note_steps(journal.SECONDARY_DONE, SECONDARY)
+            elif left == BOLUS and motion.program.limits:
+                motion.program.limits.close(now_ms, self._loading_steps)
+            if phase.is_endless() and left == INFUSED:
+                self._note_steps(journal.VTBI_REACHED, INFUSED)
+                self.raise_alarm(alarms.END_OF_INFUSION)
+            else:
+                self._note(journal.PHASE_STARTED, motion.phase, phase.rate_ul_h)
+        self._set_near()
+
+    def _show_phase(self) -> None:
+        """The state is that of the phase being delivered."""
+        motion = self.motion
+        phase = motion.program.phases[motion.phase]
+        if phase.bucket == KVO:
+            self.state = KEEPING_OPEN if phase.rate_ul_h else WAITING
+        elif phase.bucket in (PRIMED, RETRACTED):
+            self.state = PRIMING
+        else:
+            self.state = INFUSING
+
+    def _fill(self, content_ul: int) -> None:
+        """A container is in place; from when on it is near its end is worked out."""
         program = self.motion.program
-        self.state = COMPLETED
-        self._note_delivered(journal.COMPLETED)
-        emptied = program.bucket[program.count - 1] == KVO or program.vtbi_ul == program.content_ul
-        self.raise_alarm(alarms.CONTAINER_EMPTY if emptied else alarms.END_OF_INFUSION)
+        self.end_alarm(alarms.NEAR_EMPTY)
+        self._near_ul = min(NEAR_EMPTY_UL, content_ul // 10)
+        self._near_least_steps = program.mechanism.steps_for_ul(self._near_ul)
+        self._near_watched = not program.reverse
+        self._set_near()
+
+    def _set_near(self) -> None:
+        """For the rate at which planning is; what is near already is not warned of.
+
+        Allocates nothing.
+        """
+        steps = max(self._near_least_steps, self.motion.pace_steps(_NEAR_EMPTY_QUANTA))
+        self._near_millions = steps // MILLION
+        self._near_rest = steps % MILLION
+        if self._near_watched and self._is_near() and not self.motion.running:
+            self._near_watched = False
+
+    def _is_near(self) -> bool:
+        motion = self.motion
+        if 0 <= self.inputs.plunger_ul <= self._near_ul:
+            return True
+        if motion.content_millions != self._near_millions:
+            return motion.content_millions < self._near_millions
+        return motion.content_rest <= self._near_rest
+
+    # -- stopping -----------------------------------------------------------------------------
 
     def _halt(self, now_ms: int) -> None:
         self.motion.halt(now_ms)
-        # A halt in the first quantum of KVO is the first to know that the VTBI is in.
-        self._note_phase()
+        self._paused_s = self.uptime_s
+        self._paused_ms = self.uptime_ms
+        # A halt in the first quantum of a phase is the first to know of it.
+        self._look(now_ms)
+        self.boluses.cancel(now_ms)
         if self.motion.mismatch:
             self.state = ALARM
             self.raise_alarm(alarms.STEP_MISMATCH)
 
-    def _stop_in_alarm(self, now_ms: int, number: int) -> None:
+    def _end_halted(self) -> None:
+        """The motor was stopped for something that then could not be."""
+        if self.state != ALARM:
+            self.state = COMPLETED if self.motion.finished else PAUSED
+            self._note_delivered(journal.PAUSED)
+
+    def _stop_by_hand(self, now_ms: int, then: int) -> None:
+        """A stop that was asked for: a head finishes its stroke, if anything flows."""
+        flowed_ul_h = self.motion.planned_rate_ul_h()
         self._halt(now_ms)
-        self.state = ALARM
+        if self.state == ALARM:
+            self._ended = then == STOPPED
+            self._note_delivered(journal.STOPPED)
+            return
+        self._then = then
+        steps = self._stroke_left(now_ms) if flowed_ul_h else 0
+        if steps:
+            parts = self.motion.program.mechanism
+            volume_nl = parts.nl_for_steps(steps)
+            within_ul_h = volume_nl * S_PER_HOUR // (GREATEST_STROKE_S * 1000)
+            rate_ul_h = min(parts.greatest_rate_ul_h, max(flowed_ul_h, within_ul_h))
+            self.state = STOPPING
+            self.motion.finish_stroke(now_ms, rate_ul_h, steps, self._stroke_bucket())
+        else:
+            self._stand_still()
+
+    def _stroke_bucket(self) -> int:
+        """A stroke is finished from what flowed last: a bolus that was cut short, or the phase."""
+        if self.boluses.cut_steps:
+            return self.boluses.cut_bucket
+        return self.motion.program.phases[self.motion.planning].bucket
+
+    def _stroke_left(self, now_ms: int) -> int:
+        """Steps to the end of the head's stroke, as far as they are there to be given."""
+        motion = self.motion
+        program = motion.program
+        if program.mechanism.kind != KIND_PERISTALTIC or motion.finished or motion.emptied:
+            return 0
+        steps = -motion.into_stroke() % program.mechanism.stroke_steps
+        if not program.phases[motion.planning].quanta:
+            steps = min(steps, motion.left_millions * MILLION + motion.left_rest)
+        if self.boluses.cut_steps:
+            steps = min(steps, self.boluses.cut_steps)
+        steps = min(steps, motion.content_millions * MILLION + motion.content_rest)
+        if steps and program.limits and self._stroke_bucket() != DEMAND:
+            # A demand is counted in full already.
+            if not program.limits.room_for(now_ms, steps):
+                return 0
+            program.limits.close(now_ms, steps)
+        return steps
+
+    def _end_stroke(self, now_ms: int) -> None:
+        self._halt(now_ms)
+        if self.state == ALARM:
+            self._ended = self._then == STOPPED
+            self._note_delivered(journal.STOPPED)
+        else:
+            self._stand_still()
+
+    def _stand_still(self) -> None:
+        if self._then == PAUSED and self.motion.finished:
+            self._complete(alarms.END_OF_INFUSION)
+            return
+        self.state = self._then
+        self._note_delivered(journal.PAUSED if self._then == PAUSED else journal.STOPPED)
+
+    def _reach_end(self, now_ms: int) -> None:
+        """All that was planned is made."""
+        motion = self.motion
+        if motion.finishing:
+            self._end_stroke(now_ms)
+        elif motion.emptied and not motion.finished:
+            self._run_empty(now_ms)
+        else:
+            emptied = motion.emptied
+            self._halt(now_ms)
+            if self.state != ALARM:
+                self._complete(alarms.CONTAINER_EMPTY if emptied else alarms.END_OF_INFUSION)
+
+    def _run_empty(self, now_ms: int) -> None:
+        """The container is empty: the end of a therapy that was delivered, or a stop in it."""
+        motion = self.motion
+        self._halt(now_ms)
+        if self.state == ALARM:
+            return
+        self.end_alarm(alarms.NEAR_EMPTY)
+        if motion.finished or motion.program.phases[motion.planning].is_endless():
+            self._complete(alarms.CONTAINER_EMPTY)
+        else:
+            motion.emptied = True
+            self._alarm_state()
+            self._note_delivered(journal.STOPPED)
+            self.raise_alarm(alarms.CONTAINER_EMPTY)
+
+    def _complete(self, number: int) -> None:
+        self.state = COMPLETED
+        self._note_delivered(journal.COMPLETED)
+        if number == alarms.CONTAINER_EMPTY:
+            self.end_alarm(alarms.NEAR_EMPTY)
+        if self.motion.program.kind != PURGE or number == alarms.CONTAINER_EMPTY:
+            self.raise_alarm(number)
+
+    def _stop_in_alarm(self, now_ms: int, number: int) -> None:
+        self._alarm_state()
+        self._halt(now_ms)
         self._note_delivered(journal.STOPPED)
         self.raise_alarm(number)
+
+    def _alarm_state(self) -> None:
+        # A stop that was asked for, and overtaken by the alarm, is a stop all the same.
+        self._ended = self.state == STOPPING and self._then == STOPPED
+        self.state = ALARM
 
     def _note(self, code: int, a: int, b: int) -> None:
         self.journal.append(self.uptime_s, self.uptime_ms, code, a, b)
 
     def _note_delivered(self, code: int) -> None:
-        self._note_steps(code, self.motion.program.bucket[self.motion.phase])
+        self._note_steps(code, self.motion.program.phases[self.motion.phase].bucket)
 
     def _note_steps(self, code: int, bucket: int) -> None:
         motion = self.motion

@@ -24,6 +24,19 @@ REFUSED = 12
 HOST_LOST = 13
 HOST_BACK = 14
 SESSION_OPENED = 15
+DOSE_STARTED = 16
+DOSE_DONE = 17
+DOSE_MISSED = 18
+BOLUS_STARTED = 19
+BOLUS_DONE = 20
+BOLUS_CANCELLED = 21
+DEMAND_GIVEN = 22
+DEMAND_REFUSED = 23
+DEMAND_CANCELLED = 24
+SECONDARY_STARTED = 25
+SECONDARY_DONE = 26
+CONTAINER_CHANGED = 27
+PHASE_STARTED = 28
 
 EVENTS = (
     (BOOTED, "booted", "reset cause", ""),
@@ -41,6 +54,19 @@ EVENTS = (
     (HOST_LOST, "host lost", "", ""),
     (HOST_BACK, "host back", "", ""),
     (SESSION_OPENED, "host connected", "", ""),
+    (DOSE_STARTED, "dose started", "number", ""),
+    (DOSE_DONE, "dose done", "number", ""),
+    (DOSE_MISSED, "dose missed", "number", ""),
+    (BOLUS_STARTED, "bolus started", "steps", "rate µL/h"),
+    (BOLUS_DONE, "bolus done", "steps", ""),
+    (BOLUS_CANCELLED, "bolus cancelled", "steps", "not given"),
+    (DEMAND_GIVEN, "demand given", "steps", "number"),
+    (DEMAND_REFUSED, "demand refused", "reason", "number"),
+    (DEMAND_CANCELLED, "demand cancelled", "steps", "not given"),
+    (SECONDARY_STARTED, "secondary started", "rate µL/h", "VTBI µL"),
+    (SECONDARY_DONE, "secondary done", "million steps", "steps"),
+    (CONTAINER_CHANGED, "container changed", "content µL", "left before µL"),
+    (PHASE_STARTED, "phase started", "phase", "rate µL/h"),
 )
 
 

@@ -8,12 +8,27 @@ command; the same number with other content is an error, never a guess.
 from binascii import crc32
 
 from . import VERSION as FIRMWARE_VERSION
-from . import alarms, journal, mechanism, therapy, wire
-from .controller import OK, Controller
-from .units import GREATEST_VTBI_UL, LEAST_RATE_UL_H, LEAST_VTBI_UL, MILLION, elapsed_ms
+from . import alarms, boluses, journal, mechanism, therapy, wire
+from . import program as programs
+from .controller import OK, WRONG_STATE, Controller
+from .units import LEAST_RATE_UL_H, MILLION, elapsed_ms
 from .wire import WireError
 
 _U32 = wire.INTEGERS["u32"][2]
+# Which therapy each program message is.
+PROGRAMS = {
+    wire.PROGRAM: programs.CONTINUOUS,
+    wire.PROGRAM_INTERMITTENT: programs.INTERMITTENT,
+    wire.PROGRAM_RAMP: programs.RAMP,
+    wire.PROGRAM_STEPPED: programs.STEPPED,
+    wire.PROGRAM_PCA: programs.PCA,
+    wire.PROGRAM_PURGE: programs.PURGE,
+}
+# In the order of the status's fields.
+_BUCKETS = (
+    programs.INFUSED, programs.KVO, programs.PRIMED, programs.BOLUS, programs.DEMAND,
+    programs.SECONDARY, programs.RETRACTED,
+)  # fmt: skip
 _LONGEST_FRAME_BYTES = wire.HEADER_BYTES + wire.GREATEST_BODY_BYTES + wire.CRC_BYTES + 2
 
 
@@ -138,13 +153,9 @@ class Link:
             answer, answered = self._execute(now_ms, message, values, body)
             self._answer = wire.encode(answer, session, sequence, answered)
         except WireError as error:
-            self.controller.journal.append(
-                self.controller.uptime_s,
-                self.controller.uptime_ms,
-                journal.REFUSED,
-                message,
-                error.code,
-            )
+            if message != wire.DEMAND:
+                # The controller notes every demand itself, the button's too.
+                self._note(journal.REFUSED, message, error.code)
             self._answer = _error_frame(error, session, sequence)
         self.outbox.extend(self._answer)
 
@@ -165,9 +176,9 @@ class Link:
         self._telemetry_ms = 0
         self._note(journal.SESSION_OPENED)
 
-    def _note(self, code: int) -> None:
+    def _note(self, code: int, a: int = 0, b: int = 0) -> None:
         controller = self.controller
-        controller.journal.append(controller.uptime_s, controller.uptime_ms, code, 0, 0)
+        controller.journal.append(controller.uptime_s, controller.uptime_ms, code, a, b)
 
     def _execute(self, now_ms: int, message: int, values: list, body: bytes) -> tuple:
         """The answer to a request, as (message, values); raises WireError to refuse it."""
@@ -179,8 +190,13 @@ class Link:
             return wire.REPLY | wire.STATUS, self._status()
         if message == wire.LOG:
             return wire.REPLY | wire.LOG, self._events(values[0])
-        if message == wire.PROGRAM:
-            return wire.REPLY | wire.PROGRAM, self._program(now_ms, values, crc32(body))
+        if message in PROGRAMS:
+            # The message is part of the name: two kinds of program may have the same fields.
+            program_id = crc32(bytes([message]) + body)
+            return wire.REPLY | wire.PROGRAM, self._program(now_ms, message, values, program_id)
+        if message == wire.PROGRAM_SECONDARY:
+            program_id = crc32(bytes([message]) + body)
+            return wire.REPLY | wire.PROGRAM, self._secondary(now_ms, values, program_id)
         if message == wire.SET_TELEMETRY:
             self._telemetry_ms = values[0]
             self._told_ms = now_ms
@@ -196,39 +212,86 @@ class Link:
             _obey(controller.resume(now_ms))
         elif message == wire.STOP:
             _obey(controller.stop(now_ms))
+        elif message == wire.BOLUS:
+            self._bolus(now_ms, values)
+        elif message == wire.DEMAND:
+            _obey(controller.demand(now_ms))
+        elif message == wire.CHANGE_CONTAINER:
+            self._change_container(now_ms, values[0])
         elif message == wire.ACKNOWLEDGE:
             _obey(controller.acknowledge(now_ms))
         else:
             raise WireError(wire.UNKNOWN_MESSAGE, wire.NO_FIELD, message)
         return wire.DONE, (controller.state,)
 
-    def _program(self, now_ms: int, values: list, program_id: int) -> tuple:
-        kind, item_id, content_ul, rate_ul_h, vtbi_ul, duration_s, kvo_ul_h, _ = values
+    def _program(self, now_ms: int, message: int, values: list, program_id: int) -> tuple:
+        order = _named(message, values)
+        kind = order["kind"]
         if kind != self.identity.kind:
             fitted = self.identity.kind
             raise WireError(wire.OTHER_KIND, 0, kind, fitted, fitted)
         try:
-            parts = mechanism.build(kind, item_id, self.identity.drive_id)
+            parts = mechanism.build(kind, order["item_id"], self.identity.drive_id)
         except mechanism.UnknownMechanismError:
             raise WireError(wire.UNKNOWN_ITEM, 1) from None
-        refusal = therapy.check_continuous(
-            parts, rate_ul_h, vtbi_ul, duration_s, kvo_ul_h, content_ul
-        )
-        if refusal:
-            raise _explain(refusal, parts, values)
-        program = therapy.continuous(parts, rate_ul_h, vtbi_ul, duration_s, kvo_ul_h, content_ul)
+        try:
+            program = therapy.make(PROGRAMS[message], parts, order)
+        except therapy.RefusedError as error:
+            raise _explained(error, message) from None
         _obey(self.controller.load(now_ms, program, program_id))
+        seconds = program.duration_ms() // 1000
+        return self._accepted(program_id, program, program.first_rate_ul_h(), seconds)
+
+    def _secondary(self, now_ms: int, values: list, program_id: int) -> tuple:
+        message = wire.PROGRAM_SECONDARY
+        program = self.controller.motion.program
+        if not program:
+            raise WireError(WRONG_STATE)
+        try:
+            phase = therapy.make_secondary(program, _named(message, values))
+        except therapy.RefusedError as error:
+            raise _explained(error, message) from None
+        _obey(self.controller.load_secondary(now_ms, phase, program_id))
+        seconds = program.flow_ms(phase, phase.steps()) // 1000
+        return self._accepted(program_id, program, phase.rate_ul_h, seconds)
+
+    def _accepted(self, program_id: int, program, rate_ul_h: int, duration_s: int) -> tuple:
+        parts = program.mechanism
         return (
             program_id,
             program.warnings,
-            program.rate_ul_h[0],
-            vtbi_ul,
-            program.duration_s,
-            program.rate_ul_h[1] if program.count > 1 else 0,
+            rate_ul_h,
+            max(rate_ul_h, program.peak_ul_h()),
+            program.vtbi_ul,
+            duration_s,
+            program.kvo_ul_h,
             parts.least_rate_ul_h,
             parts.nl_num,
             parts.nl_den,
         )
+
+    def _bolus(self, now_ms: int, values: list) -> None:
+        controller = self.controller
+        volume_ul, rate_ul_h, duration_s = values
+        refusal = controller.bolus(now_ms, volume_ul, rate_ul_h, duration_s)
+        if refusal in (
+            therapy.RATE_BELOW_RANGE,
+            therapy.RATE_ABOVE_RANGE,
+            therapy.COMBINED_ABOVE_RANGE,
+        ):
+            greatest = controller.boluses.greatest_rate_ul_h()
+            raise WireError(refusal, 1, rate_ul_h, LEAST_RATE_UL_H, greatest)
+        if refusal in (therapy.DOSE_BELOW_RANGE, boluses.BOLUS_ABOVE_VTBI):
+            greatest = max(0, controller.boluses.vtbi_left_ul())
+            raise WireError(refusal, 0, volume_ul, therapy.LEAST_DOSE_UL, greatest)
+        _obey(refusal)
+
+    def _change_container(self, now_ms: int, content_ul: int) -> None:
+        parts = self.controller.mechanism()
+        capacity_ul = parts.capacity_ul if parts else 0
+        if capacity_ul and content_ul > capacity_ul:
+            raise WireError(therapy.CONTENT_ABOVE_CAPACITY, 0, content_ul, 0, capacity_ul)
+        _obey(self.controller.change_container(now_ms, content_ul))
 
     def _restart(self, into: int) -> None:
         if not self.identity.can_restart:
@@ -267,8 +330,14 @@ class Link:
         motion = controller.motion
         program = motion.program
         parts = program.mechanism if program else None
+        limits = program.limits if program else None
+        counts: list = []
+        for bucket in _BUCKETS:
+            counts.append(motion.delivered_millions[bucket])
+            counts.append(motion.delivered_rest[bucket])
         return (
             controller.state,
+            program.kind if program else 0,
             controller.active_alarms,
             controller.program_id,
             parts.item_id if parts else "",
@@ -276,16 +345,21 @@ class Link:
             controller.remaining_s(),
             program.vtbi_steps // MILLION if program else 0,
             program.vtbi_steps % MILLION if program else 0,
-            motion.delivered_millions[therapy.INFUSED],
-            motion.delivered_rest[therapy.INFUSED],
-            motion.delivered_millions[therapy.KVO],
-            motion.delivered_rest[therapy.KVO],
+        ) + tuple(counts) + (
+            controller.content_ul(),
+            controller.content_left_s(),
+            motion.phase,
+            motion.doses_done,
+            limits.made & 0xFFFF if limits else 0,
+            limits.given & 0xFFFF if limits else 0,
+            controller.lockout_left_s(),
+            controller.bolus_left_ul(),
             parts.nl_num if parts else 0,
             parts.nl_den if parts else 0,
             controller.uptime_s,
             controller.uptime_ms,
             controller.journal.next_number,
-        )
+        )  # fmt: skip
 
     def _events(self, first: int) -> tuple:
         log = self.controller.journal
@@ -305,21 +379,17 @@ def _error_frame(error: WireError, session: int, sequence: int) -> bytes:
     return wire.encode(wire.ERROR, session, sequence, values)
 
 
-def _explain(refusal: int, parts: mechanism.Mechanism, values: list) -> WireError:
-    """Which field of a program is to blame for ``refusal``, and what it may be."""
-    _, _, content_ul, rate_ul_h, vtbi_ul, duration_s, kvo_ul_h, _ = values
-    # 10 L within a second are more µL/h than a u32 can tell.
-    rate_ul_h = rate_ul_h or min(therapy.rate_for_time_ul_h(vtbi_ul, duration_s or 1), _U32)
-    if refusal in (therapy.RATE_BELOW_RANGE, therapy.RATE_ABOVE_RANGE):
-        if therapy.check_rate(parts, rate_ul_h):
-            return WireError(refusal, 3, rate_ul_h, LEAST_RATE_UL_H, parts.greatest_rate_ul_h)
-        return WireError(refusal, 6, kvo_ul_h, LEAST_RATE_UL_H, rate_ul_h)
-    if refusal == therapy.VTBI_ABOVE_CONTENT:
-        return WireError(refusal, 4, vtbi_ul, LEAST_VTBI_UL, content_ul)
-    if refusal in (therapy.VTBI_BELOW_RANGE, therapy.VTBI_ABOVE_RANGE):
-        return WireError(refusal, 4, vtbi_ul, LEAST_VTBI_UL, GREATEST_VTBI_UL)
-    if refusal == therapy.CONTENT_ABOVE_CAPACITY:
-        return WireError(refusal, 2, content_ul, 0, parts.capacity_ul)
-    if refusal == therapy.KVO_ABOVE_RATE:
-        return WireError(refusal, 6, kvo_ul_h, 0, rate_ul_h)
-    return WireError(refusal)
+def _named(message: int, values: list) -> dict:
+    """A message's values by the names of its fields."""
+    fields = wire.fields_of(message)
+    return {fields[at][0]: values[at] for at in range(len(fields))}
+
+
+def _explained(error: therapy.RefusedError, message: int) -> WireError:
+    """A therapy's refusal with the number of the field that is to blame."""
+    fields = wire.fields_of(message)
+    for at in range(len(fields)):
+        if fields[at][0] == error.field:
+            greatest = min(error.greatest, _U32)
+            return WireError(error.code, at, error.value & _U32, error.least, greatest)
+    return WireError(error.code)

@@ -1,4 +1,4 @@
-"""From a rate to microsteps: exact, without drift, and never far ahead of time.
+"""From rates to microsteps: exact, without drift, and never far ahead of time.
 
 Time is cut into quanta of 100 ms. For each, motion works out how many microsteps fall into it and
 when, and hands them to the stepper as one bounded segment; it stays at most ``HORIZON_MS`` ahead,
@@ -14,12 +14,17 @@ Nothing is rounded from one quantum to the next, so after any time the number of
 part of the exact one, over rate changes too. Edges within a quantum are on whole microseconds,
 rounded up from the exact time, each for itself. Ten times either term is below 2**30
 (mechanism.py), which is what the long divisions here need.
+
+Besides the program a bolus or a patient's demand may flow, as a lane of its own: its steps are
+worked out by the same arithmetic from its own sum, so it changes nothing of the program's. A phase
+follows the one before at the next whole millisecond. In a quantum that has steps from more than one
+of these, all of them are spread evenly over it: how many there are is exact, and each is within
+100 ms of its own time.
 """
 
-from .therapy import BUCKETS, Program
-from .units import CLOCK_MASK, MILLION, S_PER_HOUR, later_ms, wrapped_sum
+from .program import BOLUS, BUCKETS, DEMAND, ENDLESS_STEPS, INFUSED, SECONDARY, Program
+from .units import CLOCK_MASK, MILLION, QUANTUM_MS, S_PER_HOUR, later_ms, wrapped_sum
 
-QUANTUM_MS = 100
 # Longer than the worst stop of the processor (a 400 ms flash erase and a garbage collection of
 # 20 ms) even just before a tick; and 1200 mL/h for 550 ms are 0.18 mL, the stated single-fault dose
 # being at most 0.2 mL.
@@ -27,24 +32,118 @@ HORIZON_MS = 550
 START_DELAY_MS = HORIZON_MS % QUANTUM_MS
 
 _SLOTS = 8
+_QUANTUM_US = QUANTUM_MS * 1000
+# 100 ms in binary.
+_BITS = 7
+# Left of a phase: with more millions than this it is not worth comparing.
+_MANY_MILLIONS = 1000
+
+
+class Pace:
+    """A rate, in what the arithmetic of a quantum needs. ``set`` allocates nothing.
+
+    Attributes:
+        speed: parts of a step per ms.
+        steps, parts: of a quantum.
+        interval_us, interval_part: from a step to the next, µs and ``speed``-ths of one.
+
+    """
+
+    def __init__(self) -> None:
+        self.speed = 0
+        self.steps = self.parts = 0
+        self.interval_us = self.interval_part = 0
+
+    def set(self, speed: int, size: int) -> None:
+        """Work it out for ``speed`` parts a ms and steps of ``size`` parts, by long division."""
+        self.speed = speed
+        steps = speed // size
+        rest = speed - steps * size
+        for _ in range(2):
+            rest *= 10
+            digit = rest // size
+            rest -= digit * size
+            steps = steps * 10 + digit
+        self.steps = steps
+        self.parts = rest
+        if speed == 0:
+            return
+        interval_us = size // speed
+        rest = size - interval_us * speed
+        if interval_us >= QUANTUM_MS:
+            # No two steps in one quantum: the interval is never looked at.
+            self.interval_us = _QUANTUM_US
+            self.interval_part = 0
+            return
+        for _ in range(3):
+            rest *= 10
+            digit = rest // speed
+            rest -= digit * speed
+            interval_us = interval_us * 10 + digit
+        self.interval_us = interval_us
+        self.interval_part = rest
+
+
+class Lane:
+    """A bolus or a demand: so many steps at a pace of its own, beside the program.
+
+    Attributes:
+        bucket: what its steps are counted as.
+        left: steps that are not planned yet.
+        rate_ul_h: how fast.
+
+    """
+
+    def __init__(self, bucket: int) -> None:
+        self.bucket = bucket
+        self.left = 0
+        self.rate_ul_h = 0
+        self.pace = Pace()
+        self.parts = 0
+
+    def begin(self, rate_ul_h: int, steps: int, speed: int, size: int) -> None:
+        """Flow ``steps`` at a rate from the next unplanned quantum on."""
+        self.rate_ul_h = rate_ul_h
+        self.left = steps
+        self.parts = 0
+        self.pace.set(speed, size)
+
+    def take(self, size: int) -> int:
+        """The steps of one quantum."""
+        steps = self.pace.steps
+        parts = self.parts + self.pace.parts
+        if parts >= size:
+            parts -= size
+            steps += 1
+        self.parts = parts
+        steps = min(steps, self.left)
+        self.left -= steps
+        return steps
 
 
 class Motion:
     """Plans the steps of a program, a quantum at a time, and accounts for every one of them.
 
-    The stepper is handed in: ``begin(start_ms)``, ``push(count, first_us, interval_us, part, whole,
-    credit)`` for the next quantum, and ``abort(now_ms)`` which stops at once, switches the motor
-    off and returns how many steps were made since ``begin`` (modulo 2**30). The edges of a pushed
-    quantum are ``first_us`` after its start and then ``interval_us`` apart, or one more whenever
-    ``part`` is greater than ``credit``; see ``edges_us``.
+    The stepper is handed in: ``begin(start_ms, reverse)``, ``push(count, first_us, interval_us,
+    part, whole, credit)`` for the next quantum, and ``abort(now_ms)`` which stops at once, switches
+    the motor off and returns how many steps were made since ``begin`` (modulo 2**30). The edges of
+    a pushed quantum are ``first_us`` after its start and then ``interval_us`` apart, or one more
+    whenever ``part`` is greater than ``credit``; see ``edges_us``.
 
     Attributes:
         running: whether quanta are being planned.
         finished: the last phase is planned to its end.
+        emptied: all that the container holds is planned.
         starved: a tick came so late that the stepper ran dry.
         mismatch: the stepper made another number of steps than was planned.
-        phase: the phase that is being delivered now.
-        planning: the phase that is being planned, at most ``HORIZON_MS`` ahead of it.
+        phase, doses_done: the phase that is being delivered now, and the doses finished before it.
+        planning, doses: the phase that is being planned, at most ``HORIZON_MS`` ahead, and the
+            doses finished before it.
+        marked: quanta since the last mark, where planning is.
+        stair: the stair of a ramp, where planning is.
+        left_millions, left_rest: steps of the phase that are not planned yet.
+        content_millions, content_rest: steps in the container that are not planned yet.
+        bolus, demand: the lanes. A demand goes before a bolus, which then goes on.
         delivered_millions, delivered_rest: microsteps made, by bucket.
 
     """
@@ -53,46 +152,134 @@ class Motion:
         self.stepper = stepper
         self.running = False
         self.finished = False
+        self.emptied = False
         self.starved = False
         self.mismatch = False
-        self.phase = 0
+        self.phase = self.planning = 0
+        self.doses_done = self.doses = 0
+        self.marked = 0
+        self.stair = 0
+        self.left_millions = self.left_rest = 0
+        self.content_millions = self.content_rest = 0
+        self.bolus = Lane(BOLUS)
+        self.demand = Lane(DEMAND)
         self.delivered_millions = [0] * BUCKETS
         self.delivered_rest = [0] * BUCKETS
+        # What each planned quantum holds: steps in all, of the phase in which it begins, of the
+        # one that follows it (the middle one), of a lane; where it ends, and where planning stood
+        # at its beginning.
         self._slot_steps = [0] * _SLOTS
+        self._slot_first = [0] * _SLOTS
+        self._slot_second = [0] * _SLOTS
+        self._slot_given = [0] * _SLOTS
+        self._slot_bucket = [0] * _SLOTS
         self._slot_phase = [0] * _SLOTS
-        self._slot_parts = [0] * _SLOTS
+        self._slot_middle = [0] * _SLOTS
+        self._slot_last = [0] * _SLOTS
+        self._slot_exact = [True] * _SLOTS
         self._slot_speed = [0] * _SLOTS
+        self._slot_parts = [0] * _SLOTS
+        self._slot_millions = [0] * _SLOTS
+        self._slot_rest = [0] * _SLOTS
+        self._slot_marked = [0] * _SLOTS
+        self._slot_doses = [0] * _SLOTS
+        self._slot_carry = [0] * _SLOTS
+        self._slot_stair = [0] * _SLOTS
+        self._slot_stair_left = [0] * _SLOTS
+        self._slot_hold = [0] * _SLOTS
         self._oldest = 0
         self._queued = 0
         self._into_ms = 0
         self._retired = 0
-        self.planning = 0
+        self._carry = 0
+        self._stair_left = 0
+        self._hold = 0
         self._parts = 0
         self._step_parts = 1
-        self._speed = 0
-        self._quantum_steps = 0
-        self._quantum_parts = 0
-        self._interval_us = 0
-        self._interval_part = 0
+        self._pace = Pace()
+        self._over_ms = 0
+        self._drains = True
+        self._bit_steps = [0] * _BITS
+        self._bit_parts = [0] * _BITS
+        self._turned = 0
+        # Only this lane flows, to the end of a stroke, and the program waits.
+        self._stroke = Lane(INFUSED)
+        self.finishing = False
         # load() comes before anything that looks at it.
         self.program: Program = None  # type: ignore[assignment]
 
+    # -- programs -------------------------------------------------------------------------------
+
     def load(self, program: Program) -> None:
         """Take ``program`` from its beginning; counts start at zero. Only while not running."""
+        if self.program:
+            self._turned = self._position()
         self.program = program
-        self.finished = self.starved = self.mismatch = False
+        self.finished = self.starved = self.mismatch = self.finishing = False
         self.phase = self.planning = 0
+        self.doses_done = self.doses = 0
+        self.marked = 0
         self._parts = 0
+        self._carry = 0
+        self._hold = 0
         self._step_parts = S_PER_HOUR * program.mechanism.nl_num
+        self.cancel_lanes()
         for bucket in range(BUCKETS):
             self.delivered_millions[bucket] = 0
             self.delivered_rest[bucket] = 0
-        self._set_speed(program.rate_ul_h[0])
+        self.fill(ENDLESS_STEPS if program.reverse else program.content_steps())
+        self._enter(0)
+
+    def fill(self, steps: int) -> None:
+        """A container with so many steps in it is in place. Only while not running."""
+        self.content_millions = steps // MILLION
+        self.content_rest = steps % MILLION
+        self.emptied = False
+
+    def insert(self, phases: list) -> None:
+        """Put phases before what is left of the one that is under way. Only while not running.
+
+        For programs whose phases are neither ramps nor repeated.
+        """
+        program = self.program
+        under_way = program.phases[self.planning]
+        if not under_way.quanta:
+            under_way.millions = self.left_millions
+            under_way.rest = self.left_rest
+        for phase in reversed(phases):
+            program.phases.insert(self.planning, phase)
+        self._parts = 0
+        self.finished = False
+        self._enter(self.planning)
+        self.phase = self.planning
+
+    def skip_dose(self) -> None:
+        """The dose after this one, or after this gap, is not given. Only while not running.
+
+        One that is under way then takes its place.
+        """
+        program = self.program
+        gap = self.planning + 1 if program.phases[self.planning].is_dose else self.planning
+        self.marked -= program.phases[gap].quanta
+        self.doses += 1
+        if self.doses == program.doses:
+            if program.loop_last + 1 == len(program.phases):
+                self.finished = True
+            else:
+                self._enter(program.loop_last + 1)
+        else:
+            self.planning += 2
+            if self.planning > program.loop_last:
+                self.planning -= program.loop_last - program.loop_first + 1
+        self.phase = self.planning
+        self.doses_done = self.doses
+
+    # -- running --------------------------------------------------------------------------------
 
     def start(self, now_ms: int) -> None:
         """Begin, or go on after ``halt``: the first quantum starts ``START_DELAY_MS`` from now."""
         self.starved = self.mismatch = False
-        self.stepper.begin(later_ms(now_ms, START_DELAY_MS))
+        self.stepper.begin(later_ms(now_ms, START_DELAY_MS), self.program.reverse)
         self._oldest = self._queued = self._retired = 0
         self._into_ms = -START_DELAY_MS
         self.running = True
@@ -103,16 +290,87 @@ class Motion:
 
         That is at most ``HORIZON_MS`` from now; the part of a step that is under way is kept.
         """
-        self.program.rate_ul_h[self.planning] = rate_ul_h
-        self._set_speed(rate_ul_h)
+        phase = self.program.phases[self.planning]
+        phase.rate_ul_h = phase.end_rate_ul_h = rate_ul_h
+        self._set_pace(rate_ul_h)
+
+    def begin_lane(self, lane: Lane, rate_ul_h: int, steps: int) -> None:
+        """Let ``steps`` flow beside the program, from the next unplanned quantum on."""
+        lane.begin(rate_ul_h, steps, self._speed(rate_ul_h), self._step_parts)
+
+    def cancel_lanes(self) -> None:
+        """Whatever of bolus and demand is not planned yet is not given."""
+        self.bolus.left = self.demand.left = self._stroke.left = 0
+
+    def flowing_lane(self) -> Lane | None:
+        """The lane that flows where planning is."""
+        if self.finishing:
+            return self._stroke
+        if self.demand.left:
+            return self.demand
+        return self.bolus if self.bolus.left else None
+
+    def finish_stroke(self, now_ms: int, rate_ul_h: int, steps: int, bucket: int) -> None:
+        """Give the last ``steps`` of a pump stroke, and nothing else. Only after ``halt``.
+
+        If they are the program's own, it waits afterwards for as long as they would have taken.
+        """
+        lane = self._stroke
+        lane.bucket = bucket
+        self.begin_lane(lane, rate_ul_h, steps)
+        phase = self.program.phases[self.planning]
+        if bucket == phase.bucket and self._pace.speed and not phase.quanta:
+            self._hold += steps * self._step_parts // (self._pace.speed * QUANTUM_MS)
+        self.finishing = True
+        self.start(now_ms)
+
+    def into_stroke(self) -> int:
+        """Steps since the last end of a pump stroke."""
+        return self._position() % self.program.mechanism.stroke_steps
+
+    def _position(self) -> int:
+        steps = self.made_steps()
+        return self._turned + (-steps if self.program.reverse else steps)
+
+    def made_steps(self) -> int:
+        """Steps of all buckets since ``load``."""
+        steps = 0
+        for bucket in range(BUCKETS):
+            steps += self.delivered_millions[bucket] * MILLION + self.delivered_rest[bucket]
+        return steps
 
     def lead_ms(self) -> int:
         """How far ahead of now the stepper has work."""
         return self._queued * QUANTUM_MS - self._into_ms
 
+    def pace_steps(self, quanta: int) -> int:
+        """About how many steps flow in so many quanta where planning is, rounded up.
+
+        Allocates nothing.
+        """
+        pace = self._pace
+        return pace.steps * quanta + pace.parts // (self._step_parts // quanta + 1) + 1
+
     def planned_rate_ul_h(self) -> int:
-        """The rate of the phase being planned."""
-        return self.program.rate_ul_h[self.planning] if self.program else 0
+        """The rate at which planning is: the program's and a lane's."""
+        if not self.program:
+            return 0
+        lane = self.flowing_lane()
+        added_ul_h = lane.rate_ul_h if lane else 0
+        if self.finished or self.emptied or self.finishing or self._hold:
+            return added_ul_h
+        return self.program.phases[self.planning].stair_ul_h(self.stair) + added_ul_h
+
+    def ramped_quanta(self) -> int:
+        """Quanta of a ramp that are planned."""
+        stair_quanta = self.program.phases[self.planning].stair_quanta
+        return (self.stair + 1) * stair_quanta - max(0, self._stair_left)
+
+    def is_at_end(self) -> bool:
+        """Whether there is nothing more to plan."""
+        if self.finishing:
+            return self._stroke.left == 0
+        return self.finished or self.emptied
 
     def due_in_ms(self) -> int:
         """When the next quantum may be planned."""
@@ -124,18 +382,20 @@ class Motion:
         queued = self._queued
         while into >= QUANTUM_MS and queued:
             at = self._oldest
-            steps = self._slot_steps[at]
-            phase = self._slot_phase[at]
-            if steps:
-                self._retired = wrapped_sum(self._retired, steps)
-                self._count(self.program.bucket[phase], steps)
-            self.phase = phase
+            if self._slot_steps[at]:
+                self._count_slot(at)
             self._oldest = (at + 1) % _SLOTS
             queued -= 1
             into -= QUANTUM_MS
+            if queued:
+                self.phase = self._slot_phase[self._oldest]
+                self.doses_done = self._slot_doses[self._oldest]
+            else:
+                self.phase = self._slot_last[at]
+                self.doses_done = self.doses
         self._queued = queued
         self._into_ms = into
-        if queued == 0 and into > 0 and not self.finished:
+        if queued == 0 and into > 0 and not self.is_at_end():
             self.starved = True
             return
         self._plan()
@@ -148,7 +408,10 @@ class Motion:
         self._into_ms += elapsed_ms
 
     def halt(self, now_ms: int) -> None:
-        """Stop at once, whatever is queued, and take back what was planned but not made."""
+        """Stop at once, whatever is queued, and take back what was planned but not made.
+
+        Bolus and demand are over; what they did not give is not given.
+        """
         made = (self.stepper.abort(now_ms) - self._retired) & CLOCK_MASK
         self.running = False
         # Fewer than were taken as made before: then none of what is queued was.
@@ -156,108 +419,287 @@ class Motion:
             made = 0
             self.mismatch = True
         into = self._into_ms
-        # The oldest quantum that is not made is the one under way; those behind it have not begun.
-        first = True
+        undone = 0
+        is_cut = False
         while self._queued:
             at = self._oldest
             steps = self._slot_steps[at]
-            phase = self._slot_phase[at]
-            done = min(made, steps)
-            made -= done
-            self._count(self.program.bucket[phase], done)
-            self.program.give_back(phase, steps - done)
-            if done == steps and into >= QUANTUM_MS:
-                into -= QUANTUM_MS
-                self.phase = phase
-            elif first:
-                self._restore_parts(at, into, done)
-                self.phase = self.planning = phase
-                first = False
+            if is_cut:
+                undone += self._taken(at)
+            elif made > steps or (made == steps and into >= QUANTUM_MS):
+                # The stepper's clock and ours may be a moment apart at the end of a quantum.
+                made -= steps
+                self._count_slot(at)
+                self.phase = self._slot_last[at]
+                into = max(0, into - QUANTUM_MS)
+            else:
+                undone += self._taken(at)
+                self._cut(at, made)
+                undone -= self._taken(at)
+                if self._slot_exact[at]:
+                    self._restore_parts(at, into, made, steps)
+                self._count_slot(at)
+                self.phase = self.planning
+                made = 0
+                is_cut = True
             self._oldest = (at + 1) % _SLOTS
             self._queued -= 1
         self._into_ms = 0
         if made:
             self.mismatch = True
+        self._put_back(undone)
+        self.cancel_lanes()
+        self.finishing = False
         self._skip_empty_phases()
+        self.doses_done = self.doses
 
-    def _restore_parts(self, at: int, into_ms: int, done: int) -> None:
-        """Put the sum back to where it stood ``into_ms`` after the start of the quantum ``at``."""
-        parts = self._slot_parts[at]
-        size = self._step_parts
-        due = 0
-        for _ in range(min(max(into_ms, 0), QUANTUM_MS)):
-            parts += self._slot_speed[at]
-            while parts >= size:
-                parts -= size
-                due += 1
-        due = min(due, self._slot_steps[at])
-        # The stepper's clock and ours may be a moment apart about the step at the edge of now.
-        if done < due:
-            parts = size - 1
-        elif done > due:
-            parts = 0
-        self._parts = parts
-
-    def _skip_empty_phases(self) -> None:
-        program = self.program
-        while not program.has_left(self.planning):
-            if self.planning + 1 == program.count:
-                self.finished = True
-                return
-            self.planning += 1
-            self._parts = 0
-        self.finished = False
-        self._set_speed(program.rate_ul_h[self.planning])
-
-    def _count(self, bucket: int, steps: int) -> None:
-        rest = self.delivered_rest[bucket] + steps
-        if rest >= MILLION:
-            rest -= MILLION
-            self.delivered_millions[bucket] += 1
-        self.delivered_rest[bucket] = rest
+    # -- planning -------------------------------------------------------------------------------
 
     def _plan(self) -> None:
-        while not self.finished and (self._queued + 1) * QUANTUM_MS - self._into_ms <= HORIZON_MS:
+        while (
+            not self.is_at_end() and (self._queued + 1) * QUANTUM_MS - self._into_ms <= HORIZON_MS
+        ):
             self._plan_quantum()
 
     def _plan_quantum(self) -> None:
-        steps = self._quantum_steps
+        """The next quantum: of one phase at one rate, or else ``_plan_joint``."""
+        if self._stair_left == 0:
+            self._climb()
+        at = (self._oldest + self._queued) % _SLOTS
         before = self._parts
-        parts = before + self._quantum_parts
+        pace = self._pace
+        self._note_slot(at, before)
+        self._queued += 1
+        if self._hold or self.bolus.left or self.demand.left or self.finishing:
+            self._plan_joint(at)
+            return
+        steps = pace.steps
+        parts = before + pace.parts
         if parts >= self._step_parts:
             parts -= self._step_parts
             steps += 1
+        phase = self.program.phases[self.planning]
+        if (self.left_millions == 0 and steps >= self.left_rest and not phase.quanta) or (
+            self.content_millions == 0 and steps >= self.content_rest and self._drains
+        ):
+            self._plan_joint(at)
+            return
         self._parts = parts
-        phase = self.planning
-        at = (self._oldest + self._queued) % _SLOTS
-        self._slot_phase[at] = phase
-        self._slot_parts[at] = before
-        self._slot_speed[at] = self._speed
-        self._queued += 1
+        self._slot_steps[at] = self._slot_first[at] = steps
         if steps:
-            program = self.program
-            rest = program.left_rest[phase] - steps
-            ends = False
-            if rest <= 0:
-                if program.left_millions[phase]:
-                    program.left_millions[phase] -= 1
-                    rest += MILLION
-                else:
-                    steps += rest
-                    rest = 0
-                    ends = True
-            program.left_rest[phase] = rest
-            self._slot_steps[at] = steps
-            self._push(steps, before)
-            if ends:
-                self._end_phase()
+            self._take_left(steps)
+            if self._drains:
+                self._take_content(steps)
+            self._push(steps, before, pace.speed, pace.interval_us, pace.interval_part)
         else:
-            self._slot_steps[at] = 0
             self.stepper.push(0, 0, 0, 0, 1, 0)
+        self._pass_quantum()
 
-    def _push(self, steps: int, parts: int) -> None:
-        """Hand a quantum to the stepper, which began with ``parts`` of a step done."""
-        speed = self._speed
+    def _plan_joint(self, at: int) -> None:
+        """A quantum that has more in it than one phase at one rate, or an end."""
+        before = self._parts
+        pace = self._pace
+        speed = pace.speed
+        interval_us = pace.interval_us
+        interval_part = pace.interval_part
+        phase = self.program.phases[self.planning]
+        draws = not phase.quanta and (phase.bucket == INFUSED or self.finishing)
+        lane = self.flowing_lane()
+        given = 0
+        if lane:
+            lane_before = lane.parts
+            given = lane.take(self._step_parts)
+            self._slot_given[at] = given
+            self._slot_bucket[at] = lane.bucket
+            if draws:
+                self._take_left(given)
+        first = second = 0
+        if self._hold and not self.finishing:
+            self._hold -= 1
+            flows = False
+        else:
+            flows = not self.finishing
+        if flows:
+            first = self._flow_phase(QUANTUM_MS, self.bolus.left + self.demand.left if draws else 0)
+            if self._phase_is_over():
+                over_ms = self._over_ms
+                self._end_phase()
+                if over_ms and not self.finished:
+                    self._slot_middle[at] = self.planning
+                    second = self._flow_phase(over_ms, 0)
+                    if self._phase_is_over():
+                        self._end_phase()
+        self._slot_first[at] = first
+        self._slot_second[at] = second
+        self._slot_last[at] = self.planning
+        count = first + second + given
+        taken = self._taken(at)
+        if taken and self.content_millions == 0 and taken >= self.content_rest:
+            # What a secondary container gives comes first, and is not the container's.
+            missing = taken - self.content_rest
+            if missing:
+                count -= missing
+                taken -= missing
+                self._cut(at, count)
+                self.cancel_lanes()
+            self.emptied = True
+        self._slot_steps[at] = count
+        self._take_content(taken)
+        if count == 0:
+            self.stepper.push(0, 0, 0, 0, 1, 0)
+        elif given == 0 and second == 0:
+            self._push(count, before, speed, interval_us, interval_part)
+        elif first == 0 and second == 0 and lane:
+            pace = lane.pace
+            self._push(count, lane_before, pace.speed, pace.interval_us, pace.interval_part)
+        else:
+            self._slot_exact[at] = False
+            self._push_evenly(count, first + second + given)
+        if flows and not self.finished:
+            self._pass_quantum()
+
+    def _flow_phase(self, ms: int, reserved: int) -> int:
+        """Steps of the phase in ``ms``; ``_over_ms`` is what is left of them after its last.
+
+        ``reserved`` steps of what is left are a lane's.
+        """
+        self._over_ms = 0
+        before = self._parts
+        phase = self.program.phases[self.planning]
+        if ms == QUANTUM_MS:
+            steps = self._pace.steps
+            parts = before + self._pace.parts
+            if parts >= self._step_parts:
+                parts -= self._step_parts
+                steps += 1
+            self._parts = parts
+        else:
+            steps = self._flow(ms)
+        if not phase.quanta:
+            if self.left_millions <= _MANY_MILLIONS:
+                available = self.left_millions * MILLION + self.left_rest - reserved
+                if steps >= available:
+                    steps = max(0, available)
+                    self._parts = 0
+                    if reserved == 0 and steps:
+                        self._over_ms = ms - self._used_ms(steps, before)
+            self._take_left(steps)
+        return steps
+
+    def _phase_is_over(self) -> bool:
+        """Whether the phase being planned has made all its steps."""
+        phase = self.program.phases[self.planning]
+        return not phase.quanta and self.left_millions == 0 and self.left_rest == 0
+
+    def _flow(self, ms: int) -> int:
+        """Steps in ``ms`` from now on; the part of a step that is left is in ``_parts``."""
+        size = self._step_parts
+        speed = self._pace.speed
+        parts = self._parts
+        steps = 0
+        unit_steps = speed // size
+        unit_parts = speed - unit_steps * size
+        while ms:
+            if ms & 1:
+                steps += unit_steps
+                parts += unit_parts
+                if parts >= size:
+                    parts -= size
+                    steps += 1
+            ms >>= 1
+            unit_steps += unit_steps
+            unit_parts += unit_parts
+            if unit_parts >= size:
+                unit_parts -= size
+                unit_steps += 1
+        self._parts = parts
+        return steps
+
+    def _used_ms(self, steps: int, parts: int) -> int:
+        """The first whole ms by which ``steps`` are due, from a time with ``parts`` of one done."""
+        size = self._step_parts
+        speed = self._pace.speed
+        unit_steps = speed // size
+        unit_parts = speed - unit_steps * size
+        for bit in range(_BITS):
+            self._bit_steps[bit] = unit_steps
+            self._bit_parts[bit] = unit_parts
+            unit_steps += unit_steps
+            unit_parts += unit_parts
+            if unit_parts >= size:
+                unit_parts -= size
+                unit_steps += 1
+        ms = 0
+        due = 0
+        for bit in range(_BITS - 1, -1, -1):
+            more = due + self._bit_steps[bit]
+            rest = parts + self._bit_parts[bit]
+            if rest >= size:
+                rest -= size
+                more += 1
+            if more < steps:
+                due = more
+                parts = rest
+                ms += 1 << bit
+        return ms + 1
+
+    def _pass_quantum(self) -> None:
+        """Time of the phase: a wait may be over, a stair done."""
+        self.marked += 1
+        self._stair_left -= 1
+        quanta = self.program.phases[self.planning].quanta
+        if quanta and self.marked >= quanta:
+            self._end_phase()
+
+    def _end_phase(self) -> None:
+        program = self.program
+        self._parts = 0
+        if program.phases[self.planning].is_dose:
+            self.doses += 1
+        phase = program.after(self.planning, self.doses)
+        if phase == len(program.phases):
+            self.finished = True
+            self.left_millions = self.left_rest = 0
+            return
+        self._enter(phase)
+
+    def _enter(self, number: int) -> None:
+        """Stand at the beginning of a phase."""
+        program = self.program
+        phase = program.phases[number]
+        self.planning = number
+        self.left_millions = phase.millions
+        rest = phase.rest
+        if phase.is_dose:
+            self.marked = 0
+            self._carry += program.carry_add
+            if self._carry >= program.carry_size:
+                self._carry -= program.carry_size
+                rest += 1
+                if rest == MILLION:
+                    rest = 0
+                    self.left_millions += 1
+        self.left_rest = rest
+        self._drains = phase.bucket != SECONDARY
+        self.stair = 0
+        self._stair_left = phase.stair_quanta or -1
+        self._set_pace(phase.stair_ul_h(0))
+
+    def _climb(self) -> None:
+        """The next stair of a ramp; behind the last the rest of the steps follows."""
+        phase = self.program.phases[self.planning]
+        self.stair += 1
+        self._stair_left = phase.stair_quanta if self.stair < phase.stairs else -1
+        self._set_pace(phase.stair_ul_h(self.stair))
+
+    def _speed(self, rate_ul_h: int) -> int:
+        return rate_ul_h * self.program.mechanism.nl_den
+
+    def _set_pace(self, rate_ul_h: int) -> None:
+        self._pace.set(self._speed(rate_ul_h), self._step_parts)
+
+    def _push(self, steps: int, parts: int, speed: int, interval_us: int, part: int) -> None:
+        """Hand a quantum at one pace to the stepper, which began with ``parts`` of a step done."""
         # first = ceil(1000 * missing / speed), by long division.
         missing = self._step_parts - parts
         first_us = missing // speed
@@ -271,44 +713,152 @@ class Motion:
         if rest:
             first_us += 1
             credit = speed - rest
-        self.stepper.push(steps, first_us, self._interval_us, self._interval_part, speed, credit)
+        self.stepper.push(steps, first_us, interval_us, part, speed, credit)
 
-    def _end_phase(self) -> None:
-        self._parts = 0
-        if self.planning + 1 == self.program.count:
-            self.finished = True
+    def _push_evenly(self, count: int, whole: int) -> None:
+        """Hand over the first ``count`` of ``whole`` steps that are spread over the quantum."""
+        interval_us = _QUANTUM_US // whole
+        part = _QUANTUM_US - interval_us * whole
+        first_us = interval_us + 1 if part else interval_us
+        self.stepper.push(count, first_us, interval_us, part, whole, first_us * whole - _QUANTUM_US)
+
+    # -- accounts -------------------------------------------------------------------------------
+
+    def _note_slot(self, at: int, parts: int) -> None:
+        """Keep where planning stands, for a halt within the quantum."""
+        self._slot_first[at] = self._slot_second[at] = self._slot_given[at] = 0
+        self._slot_phase[at] = self._slot_middle[at] = self._slot_last[at] = self.planning
+        self._slot_exact[at] = True
+        self._slot_speed[at] = self._pace.speed
+        self._slot_parts[at] = parts
+        self._slot_millions[at] = self.left_millions
+        self._slot_rest[at] = self.left_rest
+        self._slot_marked[at] = self.marked
+        self._slot_doses[at] = self.doses
+        self._slot_carry[at] = self._carry
+        self._slot_stair[at] = self.stair
+        self._slot_stair_left[at] = self._stair_left
+        self._slot_hold[at] = self._hold
+
+    def _cut(self, at: int, made: int) -> None:
+        """Stand where a quantum ends of which only the first ``made`` steps are made."""
+        program = self.program
+        given = min(made, self._slot_given[at])
+        first = min(made - given, self._slot_first[at])
+        second = made - given - first
+        whole_first = first == self._slot_first[at]
+        self._slot_given[at] = given
+        self._slot_first[at] = first
+        self._slot_second[at] = second
+        self._slot_steps[at] = made
+        self.planning = self._slot_phase[at]
+        self.left_millions = self._slot_millions[at]
+        self.left_rest = self._slot_rest[at]
+        self.marked = self._slot_marked[at]
+        self.doses = self._slot_doses[at]
+        self._carry = self._slot_carry[at]
+        self._hold = self._slot_hold[at]
+        self.stair = self._slot_stair[at]
+        self._stair_left = self._slot_stair_left[at]
+        # What was done of a step at the beginning is kept if none was finished since.
+        self._parts = 0 if first or second else self._slot_parts[at]
+        self.finished = False
+        phase = program.phases[self.planning]
+        if not phase.quanta:
+            if phase.bucket == INFUSED or self.finishing:
+                self._take_left(given)
+            self._take_left(first)
+        if whole_first and self._phase_is_over():
+            self._end_phase()
+            if second and not program.phases[self.planning].quanta:
+                self._take_left(second)
+        self._slot_last[at] = self.planning
+        if not self.finished:
+            phase = program.phases[self.planning]
+            self._drains = phase.bucket != SECONDARY
+            self._set_pace(phase.stair_ul_h(self.stair))
+
+    def _restore_parts(self, at: int, into_ms: int, done: int, planned: int) -> None:
+        """Put the sum back to where it stood ``into_ms`` after the start of the quantum ``at``.
+
+        Of its ``planned`` steps ``done`` are made.
+        """
+        if self._slot_given[at] or self.planning != self._slot_phase[at]:
             return
-        self.planning += 1
-        self._set_speed(self.program.rate_ul_h[self.planning])
-
-    def _set_speed(self, rate_ul_h: int) -> None:
-        """Work out the steps of a quantum and the interval of two steps, by long division."""
-        speed = rate_ul_h * self.program.mechanism.nl_den
+        parts = self._slot_parts[at]
         size = self._step_parts
-        self._speed = speed
-        steps = speed // size
-        rest = speed - steps * size
-        for _ in range(2):
-            rest *= 10
-            digit = rest // size
-            rest -= digit * size
-            steps = steps * 10 + digit
-        self._quantum_steps = steps
-        self._quantum_parts = rest
-        interval_us = size // speed
-        rest = size - interval_us * speed
-        if interval_us >= QUANTUM_MS:
-            # No two steps in one quantum: the interval is never looked at.
-            self._interval_us = QUANTUM_MS * 1000
-            self._interval_part = 0
-            return
-        for _ in range(3):
-            rest *= 10
-            digit = rest // speed
-            rest -= digit * speed
-            interval_us = interval_us * 10 + digit
-        self._interval_us = interval_us
-        self._interval_part = rest
+        due = 0
+        for _ in range(min(max(into_ms, 0), QUANTUM_MS)):
+            parts += self._slot_speed[at]
+            while parts >= size:
+                parts -= size
+                due += 1
+        due = min(due, planned)
+        # The stepper's clock and ours may be a moment apart about the step at the edge of now.
+        if done < due:
+            parts = size - 1
+        elif done > due:
+            parts = 0
+        self._parts = parts
+
+    def _skip_empty_phases(self) -> None:
+        while not self.finished and self._phase_is_over():
+            self._end_phase()
+
+    def _count_slot(self, at: int) -> None:
+        """Count the steps of a quantum as made, each in its bucket."""
+        phases = self.program.phases
+        steps = self._slot_first[at]
+        if steps:
+            self._count(phases[self._slot_phase[at]].bucket, steps)
+        steps = self._slot_second[at]
+        if steps:
+            self._count(phases[self._slot_middle[at]].bucket, steps)
+        steps = self._slot_given[at]
+        if steps:
+            self._count(self._slot_bucket[at], steps)
+        self._retired = wrapped_sum(self._retired, self._slot_steps[at])
+
+    def _count(self, bucket: int, steps: int) -> None:
+        rest = self.delivered_rest[bucket] + steps
+        if rest >= MILLION:
+            rest -= MILLION
+            self.delivered_millions[bucket] += 1
+        self.delivered_rest[bucket] = rest
+
+    def _taken(self, at: int) -> int:
+        """What a quantum takes from the container."""
+        phases = self.program.phases
+        taken = self._slot_given[at]
+        if phases[self._slot_phase[at]].bucket != SECONDARY:
+            taken += self._slot_first[at]
+        if phases[self._slot_middle[at]].bucket != SECONDARY:
+            taken += self._slot_second[at]
+        return taken
+
+    def _take_left(self, steps: int) -> None:
+        rest = self.left_rest - steps
+        if rest < 0:
+            rest += MILLION
+            self.left_millions -= 1
+        self.left_rest = rest
+
+    def _take_content(self, steps: int) -> None:
+        rest = self.content_rest - steps
+        if rest < 0:
+            rest += MILLION
+            self.content_millions -= 1
+        self.content_rest = rest
+
+    def _put_back(self, steps: int) -> None:
+        """Steps that were planned but not made are still in the container."""
+        rest = self.content_rest + steps
+        while rest >= MILLION:
+            rest -= MILLION
+            self.content_millions += 1
+        self.content_rest = rest
+        if steps:
+            self.emptied = False
 
 
 def edges_us(

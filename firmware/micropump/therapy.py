@@ -1,24 +1,36 @@
-"""Programs: what shall be delivered, as phases that motion follows one after the other.
+"""Therapies: from what is ordered to a program, or to the reason why not.
 
-A phase has a rate, a number of microsteps after which it ends, and the bucket that its steps are
-counted in. Everything is worked out when the program is made, so the control tick only looks up.
+``make`` is called by the pump when a program arrives and by the host for its preview, with the same
+fields, those of the wire's messages; so what is shown is what will run.
 """
 
-from .mechanism import Mechanism
+from .doses import WINDOWS, DoseLimits
+from .mechanism import KIND_PERISTALTIC, Mechanism
+from .program import (
+    BOLUS,
+    CONTINUOUS,
+    ENDLESS_STEPS,
+    INFUSED,
+    INTERMITTENT,
+    KVO,
+    PCA,
+    PRIMED,
+    PURGE,
+    RAMP,
+    RETRACTED,
+    SECONDARY,
+    STEPPED,
+    Phase,
+    Program,
+)
 from .units import (
     GREATEST_VTBI_UL,
     LEAST_RATE_UL_H,
     LEAST_VTBI_UL,
-    MILLION,
+    QUANTUM_MS,
     S_PER_HOUR,
     rounded_ratio,
 )
-
-# Buckets: every delivered microstep is counted in exactly one.
-INFUSED = 0
-KVO = 1
-PRIMED = 2
-BUCKETS = 3
 
 # What a program can be refused for. The numbers go over the wire.
 OK = 0
@@ -30,75 +42,101 @@ VTBI_ABOVE_CONTENT = 5
 CONTENT_ABOVE_CAPACITY = 6
 NEEDS_RATE_OR_TIME = 7
 KVO_ABOVE_RATE = 8
+RAMP_TOO_LONG = 9
+STEPS_DO_NOT_SUM = 10
+STEP_NEEDS_VOLUME_OR_TIME = 11
+DOSE_BELOW_RANGE = 12
+DOSE_ABOVE_VTBI = 13
+INTERVAL_TOO_SHORT = 14
+NO_SUCH_TIME = 15
+CLOCK_NOT_TOLD = 16
+LIMIT_BELOW_DOSE = 17
+LOCKOUT_TOO_SHORT = 18
+WINDOW_OUT_OF_RANGE = 19
+LOADING_INCOMPLETE = 20
+COMBINED_ABOVE_RANGE = 21
+NO_STEPS = 22
+RAMP_NEEDS_TIME = 23
+CANNOT_REVERSE = 24
 
 # What a program is warned of.
 WARN_BELOW_LEAST_RATE = 1
 WARN_KVO_BELOW_LEAST_RATE = 2
 WARN_RATE_ROUNDED = 4
+WARN_SEVERAL_CONTAINERS = 8
 
 KVO_BY_RULE = 0xFFFFFFFF
 KVO_OFF = 0
 
-MAX_PHASES = 32
+# A bolus, a demand, a loading dose, a purge.
+LEAST_DOSE_UL = 10
+# A window of less would be a lockout.
+LEAST_WINDOW_S = 60
+GREATEST_TIME_S = 359_940
+DAY_S = 86_400
+DAY_MIN = 1_440
+CLOCK_UNKNOWN_S = DAY_S
+
+QUANTA_PER_S = 1000 // QUANTUM_MS
+# A purge speeds up and slows down in so many quanta: a motor cannot start at full speed.
+PURGE_RAMP_QUANTA = 10
 
 
-class Program:
-    """A sequence of phases, and what of each is still to be planned.
+class RefusedError(ValueError):
+    """A therapy that cannot be.
 
     Attributes:
-        mechanism: what delivers it.
-        count: phases in use.
-        rate_ul_h, bucket: per phase.
-        left_millions, left_rest: microsteps of each phase that motion has not yet planned.
-        warnings: bits of ``WARN_…``.
-        vtbi_ul, content_ul, duration_s: of the whole; the duration is that of the VTBI.
-        kvo_by_rule: whether the KVO rate follows from the infusion's.
+        code: one of the reasons above.
+        field: the name of the wire's field that is to blame, or "".
+        value, least, greatest: what it was, and what it may be.
 
     """
 
-    def __init__(self, mechanism: Mechanism) -> None:
-        self.mechanism = mechanism
-        self.count = 0
-        self.rate_ul_h = [0] * MAX_PHASES
-        self.bucket = [0] * MAX_PHASES
-        self.left_millions = [0] * MAX_PHASES
-        self.left_rest = [0] * MAX_PHASES
-        self.warnings = 0
-        self.vtbi_ul = 0
-        self.vtbi_steps = 0
-        self.content_ul = 0
-        self.duration_s = 0
-        self.kvo_by_rule = False
+    def __init__(
+        self, code: int, field: str = "", value: int = 0, least: int = 0, greatest: int = 0
+    ) -> None:
+        super().__init__(code, field, value, least, greatest)
+        self.code = code
+        self.field = field
+        self.value = value
+        self.least = least
+        self.greatest = greatest
 
-    def add(self, rate_ul_h: int, steps: int, bucket: int) -> None:
-        """Append a phase of ``steps`` microsteps."""
-        at = self.count
-        self.rate_ul_h[at] = rate_ul_h
-        self.bucket[at] = bucket
-        self.left_millions[at] = steps // MILLION
-        self.left_rest[at] = steps % MILLION
-        self.count = at + 1
 
-    def give_back(self, phase: int, steps: int) -> None:
-        """Return ``steps`` that were planned in ``phase`` but not made."""
-        rest = self.left_rest[phase] + steps
-        while rest >= MILLION:
-            rest -= MILLION
-            self.left_millions[phase] += 1
-        self.left_rest[phase] = rest
+def make(kind: int, mechanism: Mechanism, order: dict) -> Program:
+    """The program of a therapy; raises RefusedError.
 
-    def follow_rate(self, rate_ul_h: int) -> None:
-        """Keep the KVO phases in keeping with a titrated rate: by the rule, or not above it."""
-        for phase in range(self.count):
-            if self.bucket[phase] == KVO:
-                if self.kvo_by_rule:
-                    self.rate_ul_h[phase] = kvo_rate_ul_h(rate_ul_h)
-                else:
-                    self.rate_ul_h[phase] = min(self.rate_ul_h[phase], rate_ul_h)
+    Args:
+        kind: ``CONTINUOUS`` … ``PURGE``.
+        mechanism: what delivers it.
+        order: the fields of the wire's message, by name.
 
-    def has_left(self, phase: int) -> bool:
-        """Whether ``phase`` has microsteps that are not planned yet."""
-        return self.left_rest[phase] > 0 or self.left_millions[phase] > 0
+    """
+    program = Program(kind, mechanism)
+    _take_containers(program, order)
+    _MAKERS[kind](program, order)
+    if program.peak_ul_h() < mechanism.least_rate_ul_h:
+        program.warnings |= WARN_BELOW_LEAST_RATE
+    if 0 < program.kvo_ul_h < mechanism.least_rate_ul_h:
+        program.warnings |= WARN_KVO_BELOW_LEAST_RATE
+    if program.containers > 1:
+        program.warnings |= WARN_SEVERAL_CONTAINERS
+    return program
+
+
+def make_secondary(program: Program, order: dict) -> Phase:
+    """The phase of a secondary infusion into ``program``; raises RefusedError."""
+    vtbi_ul = order["vtbi_ul"]
+    _check_vtbi("vtbi_ul", vtbi_ul)
+    if vtbi_ul > order["content_ul"]:
+        raise RefusedError(
+            VTBI_ABOVE_CONTENT, "vtbi_ul", vtbi_ul, LEAST_VTBI_UL, order["content_ul"]
+        )
+    rate_ul_h = _rate_or_time(program, order, vtbi_ul)
+    return Phase(rate_ul_h, program.mechanism.steps_for_ul(vtbi_ul), SECONDARY)
+
+
+# -- what several have in common -----------------------------------------------------------------
 
 
 def kvo_rate_ul_h(rate_ul_h: int) -> int:
@@ -114,9 +152,9 @@ def kvo_rate_ul_h(rate_ul_h: int) -> int:
     return rate_ul_h
 
 
-def rate_for_time_ul_h(vtbi_ul: int, duration_s: int) -> int:
-    """The rate that gives ``vtbi_ul`` in ``duration_s``, to the nearest µL/h."""
-    return rounded_ratio(vtbi_ul * S_PER_HOUR, duration_s)
+def rate_for_time_ul_h(volume_ul: int, duration_s: int) -> int:
+    """The rate that gives ``volume_ul`` in ``duration_s``, to the nearest µL/h."""
+    return rounded_ratio(volume_ul * S_PER_HOUR, duration_s)
 
 
 def check_rate(mechanism: Mechanism, rate_ul_h: int) -> int:
@@ -128,106 +166,378 @@ def check_rate(mechanism: Mechanism, rate_ul_h: int) -> int:
     return OK
 
 
-def check_continuous(
-    mechanism: Mechanism,
-    rate_ul_h: int,
-    vtbi_ul: int,
-    duration_s: int,
-    kvo_ul_h: int,
-    content_ul: int,
-) -> int:
-    """``OK``, or the first reason to refuse a continuous program. Exactly one of rate and time."""
-    if (rate_ul_h == 0) == (duration_s == 0):
-        return NEEDS_RATE_OR_TIME
-    if vtbi_ul < LEAST_VTBI_UL:
-        return VTBI_BELOW_RANGE
-    if vtbi_ul > GREATEST_VTBI_UL:
-        return VTBI_ABOVE_RANGE
-    if mechanism.capacity_ul and content_ul > mechanism.capacity_ul:
-        return CONTENT_ABOVE_CAPACITY
-    if vtbi_ul > content_ul:
-        return VTBI_ABOVE_CONTENT
-    rate_ul_h = rate_ul_h or rate_for_time_ul_h(vtbi_ul, duration_s)
+def follow_rate(program: Program, rate_ul_h: int) -> None:
+    """Keep KVO in keeping with a titrated rate: by the rule, or not above it."""
+    if not program.kvo_ul_h:
+        return
+    if program.kvo_by_rule:
+        program.kvo_ul_h = kvo_rate_ul_h(rate_ul_h)
+    else:
+        program.kvo_ul_h = min(program.kvo_ul_h, rate_ul_h)
+    for phase in program.phases:
+        if phase.bucket == KVO:
+            phase.rate_ul_h = phase.end_rate_ul_h = program.kvo_ul_h
+
+
+def basal_steps(program: Program, rate_ul_h: int) -> list:
+    """Whole microsteps of a basal rate in each of the program's windows."""
+    return [
+        _basal_steps(program.mechanism, rate_ul_h, window[0]) for window in program.limits.windows
+    ]
+
+
+def _basal_steps(parts: Mechanism, rate_ul_h: int, window_ms: int) -> int:
+    # µL/h are nL per 3600 ms.
+    return rate_ul_h * window_ms * parts.nl_den // (S_PER_HOUR * parts.nl_num)
+
+
+def _require_rate(mechanism: Mechanism, field: str, rate_ul_h: int, greatest_ul_h: int = 0) -> None:
     refusal = check_rate(mechanism, rate_ul_h)
-    if refusal == OK and kvo_ul_h not in (KVO_BY_RULE, KVO_OFF):
-        refusal = check_rate(mechanism, kvo_ul_h)
-        if refusal == OK and kvo_ul_h > rate_ul_h:
-            refusal = KVO_ABOVE_RATE
-    return refusal
+    if refusal:
+        greatest_ul_h = greatest_ul_h or mechanism.greatest_rate_ul_h
+        # 10 L within a second are more µL/h than a u32 can tell.
+        raise RefusedError(
+            refusal, field, min(rate_ul_h, 0xFFFFFFFF), LEAST_RATE_UL_H, greatest_ul_h
+        )
 
 
-def continuous(
-    mechanism: Mechanism,
-    rate_ul_h: int,
-    vtbi_ul: int,
-    duration_s: int,
-    kvo_ul_h: int,
-    content_ul: int,
-) -> Program:
-    """A program that passed ``check_continuous``: the VTBI at its rate, then KVO until empty.
+def _check_vtbi(field: str, vtbi_ul: int) -> None:
+    if vtbi_ul < LEAST_VTBI_UL:
+        raise RefusedError(VTBI_BELOW_RANGE, field, vtbi_ul, LEAST_VTBI_UL, GREATEST_VTBI_UL)
+    if vtbi_ul > GREATEST_VTBI_UL:
+        raise RefusedError(VTBI_ABOVE_RANGE, field, vtbi_ul, LEAST_VTBI_UL, GREATEST_VTBI_UL)
 
-    Args:
-        mechanism: what delivers it.
-        rate_ul_h: the rate, or 0 where ``duration_s`` gives it.
-        vtbi_ul: volume to be infused.
-        duration_s: time for the VTBI, or 0 where the rate is given.
-        kvo_ul_h: ``KVO_BY_RULE``, ``KVO_OFF`` or a rate.
-        content_ul: what the container holds at the start.
 
-    """
-    program = Program(mechanism)
-    if rate_ul_h == 0:
-        rate_ul_h = rate_for_time_ul_h(vtbi_ul, duration_s)
-        if rate_ul_h * duration_s != vtbi_ul * S_PER_HOUR:
+def _check_dose(field: str, dose_ul: int, greatest_ul: int) -> None:
+    if dose_ul < LEAST_DOSE_UL:
+        raise RefusedError(DOSE_BELOW_RANGE, field, dose_ul, LEAST_DOSE_UL, greatest_ul)
+    if dose_ul > greatest_ul:
+        raise RefusedError(DOSE_ABOVE_VTBI, field, dose_ul, LEAST_DOSE_UL, greatest_ul)
+
+
+def _rate_or_time(program: Program, order: dict, volume_ul: int) -> int:
+    """The rate, ordered or from the time; exactly one of them is given."""
+    rate_ul_h = order["rate_ul_h"]
+    duration_s = order["duration_s"]
+    if (rate_ul_h == 0) == (duration_s == 0):
+        raise RefusedError(NEEDS_RATE_OR_TIME)
+    if duration_s:
+        rate_ul_h = rate_for_time_ul_h(volume_ul, duration_s)
+        if rate_ul_h * duration_s != volume_ul * S_PER_HOUR:
             program.warnings |= WARN_RATE_ROUNDED
+    _require_rate(program.mechanism, "rate_ul_h", rate_ul_h)
+    return rate_ul_h
+
+
+def _take_containers(program: Program, order: dict) -> None:
+    program.content_ul = order["content_ul"]
+    program.containers = order["containers"]
+    capacity_ul = program.mechanism.capacity_ul
+    if capacity_ul and program.content_ul > capacity_ul:
+        raise RefusedError(CONTENT_ABOVE_CAPACITY, "content_ul", program.content_ul, 0, capacity_ul)
+
+
+def _take_vtbi(program: Program, field: str, vtbi_ul: int, beside_ul: int = 0) -> None:
+    """Take the VTBI and see that the containers hold it, and what is given beside it."""
+    program.vtbi_ul = vtbi_ul
+    program.vtbi_steps = program.mechanism.steps_for_ul(vtbi_ul)
+    held_ul = program.content_ul * program.containers
+    if vtbi_ul + beside_ul > held_ul:
+        greatest_ul = max(0, held_ul - beside_ul)
+        raise RefusedError(VTBI_ABOVE_CONTENT, field, vtbi_ul, LEAST_VTBI_UL, greatest_ul)
+
+
+def _take_kvo(program: Program, order: dict, rate_ul_h: int) -> None:
+    """The keep-open rate for a therapy whose least rate is ``rate_ul_h``; 0 for none."""
+    kvo_ul_h = order["kvo_ul_h"]
     if kvo_ul_h == KVO_BY_RULE:
         program.kvo_by_rule = True
         kvo_ul_h = kvo_rate_ul_h(rate_ul_h)
-    if rate_ul_h < mechanism.least_rate_ul_h:
-        program.warnings |= WARN_BELOW_LEAST_RATE
-    vtbi_steps = mechanism.steps_for_ul(vtbi_ul)
-    program.add(rate_ul_h, vtbi_steps, INFUSED)
-    kvo_steps = mechanism.steps_for_ul(content_ul) - vtbi_steps
-    if kvo_ul_h and kvo_steps:
-        program.add(kvo_ul_h, kvo_steps, KVO)
-        if kvo_ul_h < mechanism.least_rate_ul_h:
-            program.warnings |= WARN_KVO_BELOW_LEAST_RATE
-    program.vtbi_ul = vtbi_ul
-    program.vtbi_steps = vtbi_steps
-    program.content_ul = content_ul
-    program.duration_s = rounded_ratio(vtbi_ul * S_PER_HOUR, rate_ul_h)
-    return program
+    elif kvo_ul_h != KVO_OFF:
+        greatest_ul_h = min(rate_ul_h, program.mechanism.greatest_rate_ul_h)
+        _require_rate(program.mechanism, "kvo_ul_h", kvo_ul_h, greatest_ul_h)
+        if kvo_ul_h > rate_ul_h:
+            raise RefusedError(KVO_ABOVE_RATE, "kvo_ul_h", kvo_ul_h, 0, rate_ul_h)
+    program.kvo_ul_h = kvo_ul_h
 
 
-def ramped(mechanism: Mechanism, steps: int, rate_ul_h: int, gain_ul_h: int) -> Program:
-    """A move of ``steps`` microsteps that speeds up and slows down, for a purge or homing.
+def _add_delay(program: Program, order: dict) -> None:
+    if order["delay_s"]:
+        program.wait(order["delay_s"] * QUANTA_PER_S, program.kvo_ul_h)
 
-    Args:
-        mechanism: what moves.
-        steps: microsteps in all, exactly.
-        rate_ul_h: the greatest rate.
-        gain_ul_h: by how much the rate may change in a quantum of 100 ms; a rate that takes more
-            than ``MAX_PHASES`` phases to reach is not reached.
 
-    """
-    program = Program(mechanism)
-    ramp: list = []
-    left = steps
-    rate = gain_ul_h
-    while rate < rate_ul_h and len(ramp) < (MAX_PHASES - 1) // 2:
-        # The whole steps of one quantum at this rate, there and back.
-        count = rate * mechanism.nl_den // (36 * mechanism.nl_num)
-        if 2 * count > left:
-            break
-        if count:
-            ramp.append((rate, count))
-            left -= 2 * count
-        rate += gain_ul_h
-    for rate_up, count in ramp:
-        program.add(rate_up, count, PRIMED)
-    if left:
-        program.add(min(rate, rate_ul_h), left, PRIMED)
-    for rate_down, count in reversed(ramp):
-        program.add(rate_down, count, PRIMED)
-    program.vtbi_steps = steps
-    return program
+def _add_loading(program: Program, order: dict) -> None:
+    loading_ul = order["loading_ul"]
+    rate_ul_h = order["loading_ul_h"]
+    if not loading_ul and not rate_ul_h:
+        return
+    if not loading_ul or not rate_ul_h:
+        raise RefusedError(LOADING_INCOMPLETE, "loading_ul_h" if loading_ul else "loading_ul")
+    _check_dose("loading_ul", loading_ul, GREATEST_VTBI_UL)
+    _require_rate(program.mechanism, "loading_ul_h", rate_ul_h)
+    program.flow(rate_ul_h, program.mechanism.steps_for_ul(loading_ul), BOLUS)
+
+
+def _add_kvo(program: Program) -> None:
+    if program.kvo_ul_h:
+        program.flow(program.kvo_ul_h, ENDLESS_STEPS, KVO)
+
+
+# -- the therapies -------------------------------------------------------------------------------
+
+
+def _make_continuous(program: Program, order: dict) -> None:
+    vtbi_ul = order["vtbi_ul"]
+    if (order["rate_ul_h"] == 0) == (order["duration_s"] == 0):
+        raise RefusedError(NEEDS_RATE_OR_TIME)
+    _check_vtbi("vtbi_ul", vtbi_ul)
+    _take_vtbi(program, "vtbi_ul", vtbi_ul, order["loading_ul"])
+    rate_ul_h = _rate_or_time(program, order, vtbi_ul)
+    _take_kvo(program, order, rate_ul_h)
+    _add_delay(program, order)
+    _add_loading(program, order)
+    program.flow(rate_ul_h, program.vtbi_steps, INFUSED)
+    _add_kvo(program)
+
+
+def _make_intermittent(program: Program, order: dict) -> None:
+    dose_ul = order["dose_ul"]
+    doses = order["doses"]
+    _check_vtbi("dose_ul", dose_ul)
+    if doses * dose_ul > GREATEST_VTBI_UL:
+        raise RefusedError(VTBI_ABOVE_RANGE, "doses", doses, 1, GREATEST_VTBI_UL // dose_ul)
+    _take_vtbi(program, "dose_ul", doses * dose_ul)
+    rate_ul_h = _rate_or_time(program, order, dose_ul)
+    _take_kvo(program, order, rate_ul_h)
+    parts = program.mechanism
+    # What a dose has beyond its whole steps is carried to the next.
+    program.carry_size = parts.nl_num
+    program.carry_add = dose_ul * 1000 * parts.nl_den % parts.nl_num
+    program.doses = doses
+    dose_steps = parts.steps_for_ul(dose_ul)
+    intervals_s = _intervals_s(order)
+    _add_delay(program, order)
+    if order["times"]:
+        if not order["delay_s"]:
+            program.wait(1, program.kvo_ul_h)
+        program.clock_s = order["clock_s"]
+        program.times_min = [minute for (minute,) in order["times"]]
+        program.delay_s = order["delay_s"]
+    program.loop_first = len(program.phases)
+    for interval_s in intervals_s:
+        program.flow(rate_ul_h, dose_steps, INFUSED).is_dose = True
+        program.wait(interval_s * QUANTA_PER_S, program.kvo_ul_h)
+    program.loop_last = len(program.phases) - 1
+    _add_kvo(program)
+    dose = program.phases[program.loop_first]
+    least_s = program.flow_ms(dose, dose_steps + 1) // 1000 + 1
+    if min(intervals_s) < least_s:
+        field = "times" if order["times"] else "interval_s"
+        raise RefusedError(INTERVAL_TOO_SHORT, field, min(intervals_s), least_s, GREATEST_TIME_S)
+    if program.clock_s >= 0:
+        align(program, program.clock_s)
+
+
+def _intervals_s(order: dict) -> list:
+    """From each dose to the next; s."""
+    times = order["times"]
+    if not times:
+        return [order["interval_s"]]
+    if order["clock_s"] >= CLOCK_UNKNOWN_S:
+        raise RefusedError(CLOCK_NOT_TOLD, "clock_s", order["clock_s"], 0, DAY_S - 1)
+    before = -1
+    for (minute,) in times:
+        if minute >= DAY_MIN or minute <= before:
+            raise RefusedError(NO_SUCH_TIME, "times", minute, before + 1, DAY_MIN - 1)
+        before = minute
+    intervals_s = []
+    for at in range(len(times)):
+        following = times[at + 1][0] if at + 1 < len(times) else times[0][0] + DAY_MIN
+        intervals_s.append((following - times[at][0]) * 60)
+    return intervals_s
+
+
+def align(program: Program, clock_s: int) -> None:
+    """Have the first of a program's daily doses at the next of its times, now being ``clock_s``."""
+    times_min = program.times_min
+    count = len(times_min)
+    clock_s += program.delay_s
+    passed_s = clock_s % DAY_S
+    first = 0
+    while first < count and times_min[first] * 60 < passed_s:
+        first += 1
+    wait_s = times_min[first % count] * 60 - passed_s + (DAY_S if first == count else 0)
+    program.phases[0].quanta = max(1, (program.delay_s + wait_s) * QUANTA_PER_S)
+    for at in range(count):
+        here = times_min[(first + at) % count]
+        following = times_min[(first + at + 1) % count]
+        gap_min = following - here
+        if gap_min <= 0:
+            gap_min += DAY_MIN
+        program.phases[program.loop_first + 2 * at + 1].quanta = gap_min * 60 * QUANTA_PER_S
+
+
+def _make_ramp(program: Program, order: dict) -> None:
+    vtbi_ul = order["vtbi_ul"]
+    duration_s = order["duration_s"]
+    up_s = order["up_s"]
+    down_s = order["down_s"]
+    _check_vtbi("vtbi_ul", vtbi_ul)
+    if duration_s == 0:
+        raise RefusedError(RAMP_NEEDS_TIME, "duration_s", 0, 1, GREATEST_TIME_S)
+    if up_s + down_s > duration_s:
+        raise RefusedError(RAMP_TOO_LONG, "up_s", up_s + down_s, 0, duration_s)
+    _take_vtbi(program, "vtbi_ul", vtbi_ul)
+    # V = P (T - (up + down) / 2), in half seconds
+    halves = 2 * duration_s - up_s - down_s
+    plateau_ul_h = rounded_ratio(2 * vtbi_ul * S_PER_HOUR, halves)
+    _require_rate(program.mechanism, "vtbi_ul", plateau_ul_h)
+    if plateau_ul_h * halves != 2 * vtbi_ul * S_PER_HOUR:
+        program.warnings |= WARN_RATE_ROUNDED
+    _take_kvo(program, order, plateau_ul_h)
+    _add_delay(program, order)
+    up_steps = program.vtbi_steps * up_s // halves
+    down_steps = program.vtbi_steps * down_s // halves
+    if up_steps:
+        program.ramp(0, plateau_ul_h, up_s * QUANTA_PER_S, up_steps, INFUSED)
+    level_steps = program.vtbi_steps - up_steps - down_steps
+    if level_steps:
+        program.flow(plateau_ul_h, level_steps, INFUSED)
+    if down_steps:
+        program.ramp(plateau_ul_h, 0, down_s * QUANTA_PER_S, down_steps, INFUSED)
+    _add_kvo(program)
+
+
+def _make_stepped(program: Program, order: dict) -> None:
+    steps = order["steps"]
+    if not steps:
+        raise RefusedError(NO_STEPS, "steps", 0, 1, 28)
+    # Volumes in 3600ths of a µL: a rate in µL/h times a time in s is a whole number of them.
+    ends = []
+    end = 0
+    for number in range(len(steps)):
+        rate_ul_h, volume_ul, duration_s = steps[number]
+        if (volume_ul == 0) == (duration_s == 0):
+            raise RefusedError(STEP_NEEDS_VOLUME_OR_TIME, "steps", number + 1)
+        _require_rate(program.mechanism, "steps", rate_ul_h)
+        end += volume_ul * S_PER_HOUR or rate_ul_h * duration_s
+        ends.append(end)
+    sum_ul = rounded_ratio(end, S_PER_HOUR)
+    vtbi_ul = order["vtbi_ul"] or sum_ul
+    _check_vtbi("vtbi_ul", vtbi_ul)
+    if abs(vtbi_ul * S_PER_HOUR - end) > len(steps) * S_PER_HOUR:
+        raise RefusedError(STEPS_DO_NOT_SUM, "vtbi_ul", vtbi_ul, sum_ul, sum_ul)
+    _take_vtbi(program, "vtbi_ul", vtbi_ul)
+    _take_kvo(program, order, min([step[0] for step in steps]))
+    _add_delay(program, order)
+    parts = program.mechanism
+    done = 0
+    for number in range(len(steps)):
+        due = min(
+            ends[number] * 1000 * parts.nl_den // (S_PER_HOUR * parts.nl_num), program.vtbi_steps
+        )
+        if number == len(steps) - 1:
+            due = program.vtbi_steps
+        if due > done:
+            program.flow(steps[number][0], due - done, INFUSED)
+            done = due
+    _add_kvo(program)
+
+
+def _make_pca(program: Program, order: dict) -> None:
+    parts = program.mechanism
+    vtbi_ul = order["vtbi_ul"]
+    rate_ul_h = order["rate_ul_h"]
+    _check_vtbi("vtbi_ul", vtbi_ul)
+    _take_vtbi(program, "vtbi_ul", vtbi_ul, order["loading_ul"])
+    if rate_ul_h:
+        _require_rate(parts, "rate_ul_h", rate_ul_h)
+    _check_dose("demand_ul", order["demand_ul"], vtbi_ul)
+    _require_rate(parts, "demand_ul_h", order["demand_ul_h"])
+    most_ul_h = parts.greatest_rate_ul_h - rate_ul_h
+    if order["demand_ul_h"] > most_ul_h:
+        raise RefusedError(
+            COMBINED_ABOVE_RANGE, "demand_ul_h", order["demand_ul_h"], LEAST_RATE_UL_H, most_ul_h
+        )
+    program.demand_steps = parts.steps_for_ul(order["demand_ul"])
+    program.demand_ul_h = order["demand_ul_h"]
+    demand_s = -(-order["demand_ul"] * S_PER_HOUR // order["demand_ul_h"])
+    if order["lockout_s"] < demand_s:
+        raise RefusedError(LOCKOUT_TOO_SHORT, "lockout_s", order["lockout_s"], demand_s, DAY_S)
+    program.limits = DoseLimits(order["lockout_s"] * 1000, _windows(program, order, rate_ul_h))
+    _take_kvo(program, order, rate_ul_h)
+    _add_delay(program, order)
+    _add_loading(program, order)
+    program.flow(rate_ul_h, program.vtbi_steps, INFUSED)
+    _add_kvo(program)
+
+
+def _windows(program: Program, order: dict, rate_ul_h: int) -> list:
+    """The rolling windows as (ms, microsteps); each has to have room for a demand at least."""
+    parts = program.mechanism
+    windows = []
+    for number in range(1, WINDOWS + 1):
+        window_s = order["window_%d_s" % number]
+        limit_ul = order["limit_%d_ul" % number]
+        if window_s == 0 and limit_ul == 0:
+            continue
+        if window_s < LEAST_WINDOW_S:
+            raise RefusedError(
+                WINDOW_OUT_OF_RANGE, "window_%d_s" % number, window_s, LEAST_WINDOW_S, DAY_S
+            )
+        limit_steps = parts.steps_for_ul(limit_ul)
+        dose_ul = max(order["demand_ul"], order["loading_ul"])
+        least_steps = parts.steps_for_ul(dose_ul) + _basal_steps(parts, rate_ul_h, window_s * 1000)
+        if limit_steps < least_steps:
+            least_ul = dose_ul + -(-rate_ul_h * window_s // S_PER_HOUR)
+            raise RefusedError(
+                LIMIT_BELOW_DOSE, "limit_%d_ul" % number, limit_ul, least_ul, GREATEST_VTBI_UL
+            )
+        windows.append((window_s * 1000, limit_steps))
+    return windows
+
+
+def _make_purge(program: Program, order: dict) -> None:
+    parts = program.mechanism
+    volume_ul = order["volume_ul"]
+    program.reverse = bool(order["reverse"])
+    if program.reverse and parts.kind == KIND_PERISTALTIC:
+        # It would draw from whoever is at the other end.
+        raise RefusedError(CANNOT_REVERSE, "reverse", 1, 0, 0)
+    most_ul = parts.capacity_ul if program.reverse else GREATEST_VTBI_UL
+    _check_dose("volume_ul", volume_ul, most_ul)
+    if program.reverse:
+        program.vtbi_ul = volume_ul
+        program.vtbi_steps = parts.steps_for_ul(volume_ul)
+    else:
+        _take_vtbi(program, "volume_ul", volume_ul)
+    _require_rate(parts, "rate_ul_h", order["rate_ul_h"])
+    _add_ramped(program, order["rate_ul_h"], RETRACTED if program.reverse else PRIMED)
+
+
+def _add_ramped(program: Program, rate_ul_h: int, bucket: int) -> None:
+    """All steps of the program, speeding up to ``rate_ul_h`` and slowing down at the end."""
+    parts = program.mechanism
+    steps = program.vtbi_steps
+    # No faster than that a second is spent on it, so that there is always something to ramp.
+    rate_ul_h = min(rate_ul_h, max(LEAST_RATE_UL_H, program.vtbi_ul * S_PER_HOUR))
+    quanta = PURGE_RAMP_QUANTA
+    ramp_steps = rate_ul_h * quanta * QUANTUM_MS * parts.nl_den // (2 * S_PER_HOUR * parts.nl_num)
+    if 2 * ramp_steps > steps:
+        ramp_steps = steps // 2
+    if ramp_steps:
+        program.ramp(0, rate_ul_h, quanta, ramp_steps, bucket)
+    if steps > 2 * ramp_steps:
+        program.flow(rate_ul_h, steps - 2 * ramp_steps, bucket)
+    if ramp_steps:
+        program.ramp(rate_ul_h, 0, quanta, ramp_steps, bucket)
+
+
+_MAKERS = {
+    CONTINUOUS: _make_continuous,
+    INTERMITTENT: _make_intermittent,
+    RAMP: _make_ramp,
+    STEPPED: _make_stepped,
+    PCA: _make_pca,
+    PURGE: _make_purge,
+}

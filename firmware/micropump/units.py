@@ -18,6 +18,9 @@ GREATEST_VTBI_UL = 9_999_000
 
 S_PER_HOUR = 3600
 
+# Motion plans, and phases that end by time are counted, in pieces of this length.
+QUANTUM_MS = 100
+
 # Counts of steps are kept as (millions, rest), since a long infusion passes 2**30 steps.
 MILLION = 1_000_000
 

@@ -8,30 +8,37 @@ other's frames. COBS is from Cheshire and Baker, "Consistent Overhead Byte Stuff
 
 from binascii import crc32
 
-VERSION = 1
+VERSION = 2
 HEADER_BYTES = 8
 CRC_BYTES = 4
-GREATEST_BODY_BYTES = 240
+GREATEST_BODY_BYTES = 480
 GREATEST_STRING_BYTES = 40
 CONTENT_DIGITS = 16
 RECORDS_PER_REPLY = 8
+GREATEST_STATE = 9
 REPLY = 0x80
 ERROR = 0xFF
 NO_SESSION = 0
 NO_SEQUENCE = 0xFFFF
 
-# Field types: name -> (bytes, least, greatest). "text" is a length byte and UTF-8; "events" is a
-# count byte and as many records.
+# Field types: name -> (bytes, least, greatest). "text" is a length byte and UTF-8; a record type is
+# a count byte and as many records of these fields, one after the other.
+_U32 = 0xFFFFFFFF
 INTEGERS = {
     "u8": (1, 0, 0xFF),
     "u16": (2, 0, 0xFFFF),
-    "u32": (4, 0, 0xFFFFFFFF),
+    "u32": (4, 0, _U32),
     "i32": (4, -0x80000000, 0x7FFFFFFF),
 }
 TEXT = "text"
-EVENTS = "events"
-EVENT_FIELDS = ("u32", "u32", "u16", "u8", "i32", "i32")
-EVENT_BYTES = 19
+RECORDS = {
+    # number, uptime s, uptime ms, code, a, b
+    "events": ("u32", "u32", "u16", "u8", "i32", "i32"),
+    # rate µL/h, volume µL, duration s
+    "steps": ("u32", "u32", "u32"),
+    # minutes of the day
+    "times": ("u16",),
+}
 
 HELLO = 0x01
 STATUS = 0x02
@@ -45,27 +52,71 @@ ACKNOWLEDGE = 0x09
 LOG = 0x0A
 SET_TELEMETRY = 0x0B
 RESTART = 0x0C
+BOLUS = 0x0D
+DEMAND = 0x0E
+CHANGE_CONTAINER = 0x0F
+PROGRAM_INTERMITTENT = 0x10
+PROGRAM_RAMP = 0x11
+PROGRAM_STEPPED = 0x12
+PROGRAM_PCA = 0x13
+PROGRAM_PURGE = 0x14
+PROGRAM_SECONDARY = 0x15
 TELEMETRY = 0x42
 DONE = 0x84
 
 _STATUS_FIELDS = (
-    ("state", "u8", "", 0, 7),
+    ("state", "u8", "", 0, GREATEST_STATE),
+    # 0 without a program, or one of therapy.py.
+    ("therapy", "u8", "", 0, 7),
     ("active_alarms", "u16", "bits", 0, 0xFFFF),
-    ("program_id", "u32", "", 0, 0xFFFFFFFF),
+    ("program_id", "u32", "", 0, _U32),
     ("item_id", TEXT, "", 0, GREATEST_STRING_BYTES),
     ("rate_ul_h", "u32", "µL/h", 0, 1_200_000),
-    ("remaining_s", "u32", "s", 0, 0xFFFFFFFF),
-    ("target_millions", "u32", "million steps", 0, 0xFFFFFFFF),
+    ("remaining_s", "u32", "s", 0, _U32),
+    ("target_millions", "u32", "million steps", 0, _U32),
     ("target_rest", "u32", "steps", 0, 999_999),
-    ("infused_millions", "u32", "million steps", 0, 0xFFFFFFFF),
+    ("infused_millions", "u32", "million steps", 0, _U32),
     ("infused_rest", "u32", "steps", 0, 999_999),
-    ("kvo_millions", "u32", "million steps", 0, 0xFFFFFFFF),
+    ("kvo_millions", "u32", "million steps", 0, _U32),
     ("kvo_rest", "u32", "steps", 0, 999_999),
-    ("nl_num", "u32", "nL", 0, 0xFFFFFFFF),
-    ("nl_den", "u32", "steps", 0, 0xFFFFFFFF),
-    ("uptime_s", "u32", "s", 0, 0xFFFFFFFF),
+    ("primed_millions", "u32", "million steps", 0, _U32),
+    ("primed_rest", "u32", "steps", 0, 999_999),
+    ("bolus_millions", "u32", "million steps", 0, _U32),
+    ("bolus_rest", "u32", "steps", 0, 999_999),
+    ("demand_millions", "u32", "million steps", 0, _U32),
+    ("demand_rest", "u32", "steps", 0, 999_999),
+    ("secondary_millions", "u32", "million steps", 0, _U32),
+    ("secondary_rest", "u32", "steps", 0, 999_999),
+    ("retracted_millions", "u32", "million steps", 0, _U32),
+    ("retracted_rest", "u32", "steps", 0, 999_999),
+    # What the container still holds, and for how long at the rate that now holds.
+    ("content_ul", "u32", "µL", 0, _U32),
+    ("content_left_s", "u32", "s", 0, _U32),
+    ("phase", "u8", "", 0, 0xFF),
+    # Intermittent doses that are finished.
+    ("doses", "u16", "", 0, 0xFFFF),
+    # A patient's demands: how many there were, how many were given, and when the next may be.
+    ("demands_made", "u16", "", 0, 0xFFFF),
+    ("demands_given", "u16", "", 0, 0xFFFF),
+    ("lockout_left_s", "u32", "s", 0, _U32),
+    # Of a bolus or demand under way.
+    ("bolus_left_ul", "u32", "µL", 0, _U32),
+    ("nl_num", "u32", "nL", 0, _U32),
+    ("nl_den", "u32", "steps", 0, _U32),
+    ("uptime_s", "u32", "s", 0, _U32),
     ("uptime_ms", "u16", "ms", 0, 999),
-    ("next_event", "u32", "", 0, 0xFFFFFFFF),
+    ("next_event", "u32", "", 0, _U32),
+)
+
+# What every program begins with. The content is that of one container, all of which are full.
+_SETUP_FIELDS = (
+    ("kind", "u8", "", 1, 2),
+    ("item_id", TEXT, "", 1, GREATEST_STRING_BYTES),
+    ("content_ul", "u32", "µL", 0, 9_999_000),
+    ("containers", "u8", "", 1, 99),
+    ("order_id", TEXT, "", 0, GREATEST_STRING_BYTES),
+    ("delay_s", "u32", "s", 0, 359_940),
+    ("kvo_ul_h", "u32", "µL/h", 0, _U32),
 )
 
 # (number, name, fields); a field is (name, type, unit, least, greatest). For texts least and
@@ -73,23 +124,77 @@ _STATUS_FIELDS = (
 MESSAGES = (
     (HELLO, "hello", (("silence_s", "u16", "s", 0, 3600),)),
     (STATUS, "status", ()),
-    (PROGRAM, "program", (
-        ("kind", "u8", "", 1, 2),
-        ("item_id", TEXT, "", 1, GREATEST_STRING_BYTES),
-        ("content_ul", "u32", "µL", 0, 9_999_000),
-        ("rate_ul_h", "u32", "µL/h", 0, 0xFFFFFFFF),
-        ("vtbi_ul", "u32", "µL", 0, 0xFFFFFFFF),
+    # Exactly one of rate and duration is given; the other is 0.
+    (PROGRAM, "program", _SETUP_FIELDS + (
+        ("rate_ul_h", "u32", "µL/h", 0, _U32),
+        ("vtbi_ul", "u32", "µL", 0, _U32),
         ("duration_s", "u32", "s", 0, 359_940),
-        ("kvo_ul_h", "u32", "µL/h", 0, 0xFFFFFFFF),
-        ("order_id", TEXT, "", 0, GREATEST_STRING_BYTES),
+        ("loading_ul", "u32", "µL", 0, _U32),
+        ("loading_ul_h", "u32", "µL/h", 0, _U32),
     )),
-    (START, "start", (("program_id", "u32", "", 0, 0xFFFFFFFF),)),
+    # Every interval, or at times of the day: then the pump is told what time it is (86,400: not).
+    (PROGRAM_INTERMITTENT, "program_intermittent", _SETUP_FIELDS + (
+        ("dose_ul", "u32", "µL", 0, _U32),
+        ("rate_ul_h", "u32", "µL/h", 0, _U32),
+        ("duration_s", "u32", "s", 0, 359_940),
+        ("interval_s", "u32", "s", 0, 359_940),
+        ("doses", "u16", "", 1, 1000),
+        ("times", "times", "min", 0, 8),
+        ("clock_s", "u32", "s", 0, 86_400),
+    )),
+    (PROGRAM_RAMP, "program_ramp", _SETUP_FIELDS + (
+        ("vtbi_ul", "u32", "µL", 0, _U32),
+        ("duration_s", "u32", "s", 0, 359_940),
+        ("up_s", "u32", "s", 0, 359_940),
+        ("down_s", "u32", "s", 0, 359_940),
+    )),
+    # A VTBI of 0 is that of the steps. Of each step exactly one of volume and duration is given.
+    (PROGRAM_STEPPED, "program_stepped", _SETUP_FIELDS + (
+        ("vtbi_ul", "u32", "µL", 0, _U32),
+        ("steps", "steps", "", 0, 28),
+    )),
+    # The rate is the basal one; a window of 0 is none.
+    (PROGRAM_PCA, "program_pca", _SETUP_FIELDS + (
+        ("vtbi_ul", "u32", "µL", 0, _U32),
+        ("rate_ul_h", "u32", "µL/h", 0, _U32),
+        ("demand_ul", "u32", "µL", 0, _U32),
+        ("demand_ul_h", "u32", "µL/h", 0, _U32),
+        ("lockout_s", "u32", "s", 0, 86_400),
+        ("window_1_s", "u32", "s", 0, 86_400),
+        ("limit_1_ul", "u32", "µL", 0, _U32),
+        ("window_2_s", "u32", "s", 0, 86_400),
+        ("limit_2_ul", "u32", "µL", 0, _U32),
+        ("loading_ul", "u32", "µL", 0, _U32),
+        ("loading_ul_h", "u32", "µL/h", 0, _U32),
+    )),
+    # Reverse is 1 to draw the plunger back.
+    (PROGRAM_PURGE, "program_purge", _SETUP_FIELDS + (
+        ("volume_ul", "u32", "µL", 0, _U32),
+        ("rate_ul_h", "u32", "µL/h", 0, _U32),
+        ("reverse", "u8", "", 0, 1),
+    )),
+    # From a container of its own, into the program that is under way, which goes on afterwards.
+    (PROGRAM_SECONDARY, "program_secondary", (
+        ("content_ul", "u32", "µL", 0, 9_999_000),
+        ("rate_ul_h", "u32", "µL/h", 0, _U32),
+        ("vtbi_ul", "u32", "µL", 0, _U32),
+        ("duration_s", "u32", "s", 0, 359_940),
+    )),
+    # With a duration in place of a rate it is a square bolus.
+    (BOLUS, "bolus", (
+        ("volume_ul", "u32", "µL", 0, _U32),
+        ("rate_ul_h", "u32", "µL/h", 0, _U32),
+        ("duration_s", "u32", "s", 0, 359_940),
+    )),
+    (DEMAND, "demand", ()),
+    (CHANGE_CONTAINER, "change_container", (("content_ul", "u32", "µL", 0, 9_999_000),)),
+    (START, "start", (("program_id", "u32", "", 0, _U32),)),
     (PAUSE, "pause", ()),
     (RESUME, "resume", ()),
     (STOP, "stop", ()),
-    (SET_RATE, "set_rate", (("rate_ul_h", "u32", "µL/h", 0, 0xFFFFFFFF),)),
+    (SET_RATE, "set_rate", (("rate_ul_h", "u32", "µL/h", 0, _U32),)),
     (ACKNOWLEDGE, "acknowledge", ()),
-    (LOG, "log", (("first", "u32", "", 0, 0xFFFFFFFF),)),
+    (LOG, "log", (("first", "u32", "", 0, _U32),)),
     (SET_TELEMETRY, "set_telemetry", (("period_ms", "u32", "ms", 0, 3_600_000),)),
     # Into 1, the pump again; into 2, maintenance: motor off, and the interpreter's prompt.
     (RESTART, "restart", (("into", "u8", "", 1, 2),)),
@@ -105,36 +210,38 @@ MESSAGES = (
         ("drive_id", TEXT, "", 0, GREATEST_STRING_BYTES),
         ("reset_cause", "u8", "", 0, 0xFF),
         # How fast the pump's time runs: 1000 is real time; 0 is a simulation as fast as it goes.
-        ("time_x1000", "u32", "1/1000", 0, 0xFFFFFFFF),
-        ("state", "u8", "", 0, 7),
-        ("first_event", "u32", "", 0, 0xFFFFFFFF),
-        ("next_event", "u32", "", 0, 0xFFFFFFFF),
+        ("time_x1000", "u32", "1/1000", 0, _U32),
+        ("state", "u8", "", 0, GREATEST_STATE),
+        ("first_event", "u32", "", 0, _U32),
+        ("next_event", "u32", "", 0, _U32),
     )),
     (REPLY | STATUS, "status_reply", _STATUS_FIELDS),
+    # The answer to every program. The rate is that of its first flow.
     (REPLY | PROGRAM, "accepted", (
-        ("program_id", "u32", "", 0, 0xFFFFFFFF),
+        ("program_id", "u32", "", 0, _U32),
         ("warnings", "u16", "bits", 0, 0xFFFF),
-        ("rate_ul_h", "u32", "µL/h", 10, 1_200_000),
-        ("vtbi_ul", "u32", "µL", 0, 0xFFFFFFFF),
-        ("duration_s", "u32", "s", 0, 0xFFFFFFFF),
+        ("rate_ul_h", "u32", "µL/h", 0, 1_200_000),
+        ("peak_ul_h", "u32", "µL/h", 10, 1_200_000),
+        ("vtbi_ul", "u32", "µL", 0, _U32),
+        ("duration_s", "u32", "s", 0, _U32),
         ("kvo_ul_h", "u32", "µL/h", 0, 1_200_000),
-        ("least_rate_ul_h", "u32", "µL/h", 0, 0xFFFFFFFF),
-        ("nl_num", "u32", "nL", 1, 0xFFFFFFFF),
-        ("nl_den", "u32", "steps", 1, 0xFFFFFFFF),
+        ("least_rate_ul_h", "u32", "µL/h", 0, _U32),
+        ("nl_num", "u32", "nL", 1, _U32),
+        ("nl_den", "u32", "steps", 1, _U32),
     )),
-    (DONE, "done", (("state", "u8", "", 0, 7),)),
+    (DONE, "done", (("state", "u8", "", 0, GREATEST_STATE),)),
     (REPLY | LOG, "events", (
-        ("first_kept", "u32", "", 0, 0xFFFFFFFF),
-        ("next_event", "u32", "", 0, 0xFFFFFFFF),
-        ("records", EVENTS, "", 0, RECORDS_PER_REPLY),
+        ("first_kept", "u32", "", 0, _U32),
+        ("next_event", "u32", "", 0, _U32),
+        ("records", "events", "", 0, RECORDS_PER_REPLY),
     )),
     # "field" counts the fields of the message that was refused from 0; 255 is none of them.
     (ERROR, "error", (
         ("code", "u8", "", 0, 0xFF),
         ("field", "u8", "", 0, 0xFF),
-        ("value", "u32", "", 0, 0xFFFFFFFF),
-        ("least", "u32", "", 0, 0xFFFFFFFF),
-        ("greatest", "u32", "", 0, 0xFFFFFFFF),
+        ("value", "u32", "", 0, _U32),
+        ("least", "u32", "", 0, _U32),
+        ("greatest", "u32", "", 0, _U32),
     )),
 )  # fmt: skip
 
@@ -190,6 +297,11 @@ def fields_of(message: int) -> tuple:
     if message not in _FIELDS:
         raise WireError(UNKNOWN_MESSAGE, NO_FIELD, message)
     return _FIELDS[message]
+
+
+def record_bytes(kind: str) -> int:
+    """The bytes of one record of a record type."""
+    return sum([INTEGERS[part][0] for part in RECORDS[kind]])
 
 
 def encode(message: int, session: int, sequence: int, values) -> bytes:
@@ -297,12 +409,13 @@ def _put_field(data: bytearray, index: int, field: tuple, value) -> None:
         _check(index, len(coded), least, greatest)
         data.append(len(coded))
         data.extend(coded)
-    elif kind == EVENTS:
+    elif kind in RECORDS:
         _check(index, len(value), least, greatest)
         data.append(len(value))
+        parts = RECORDS[kind]
         for record in value:
-            for part in range(len(EVENT_FIELDS)):
-                size, lowest, highest = INTEGERS[EVENT_FIELDS[part]]
+            for part in range(len(parts)):
+                size, lowest, highest = INTEGERS[parts[part]]
                 _check(index, record[part], lowest, highest)
                 _put_integer(data, record[part], size)
     else:
@@ -321,18 +434,17 @@ def _get_field(body: bytes, at: int, index: int, field: tuple) -> tuple:
         except UnicodeError:
             raise WireError(OUT_OF_RANGE, index) from None
         return value, at + 1 + size
-    if kind == EVENTS:
+    if kind in RECORDS:
         count = _get_size(body, at)
         _check(index, count, least, greatest)
-        _need(body, at + 1, count * EVENT_BYTES)
+        _need(body, at + 1, count * record_bytes(kind))
         at += 1
         records = []
         for _ in range(count):
             record = []
-            for part in EVENT_FIELDS:
-                size = INTEGERS[part][0]
+            for part in RECORDS[kind]:
                 record.append(_get_number(body, at, part))
-                at += size
+                at += INTEGERS[part][0]
             records.append(tuple(record))
         return records, at
     size = INTEGERS[kind][0]

@@ -1,7 +1,6 @@
 """A stepper without a motor: keeps what it is handed, knows what would have been made by when."""
 
-from micropump.motion import QUANTUM_MS
-from micropump.units import CLOCK_MASK, elapsed_ms, later_ms
+from micropump.units import CLOCK_MASK, QUANTUM_MS, elapsed_ms, later_ms
 
 # A tick hands over at most one horizon of quanta, an abort looks back at most one.
 _SLOTS = 16
@@ -33,9 +32,11 @@ class VirtualStepper:
         self._since_begin = 0
         self._next_ms = 0
         self._made = 0
+        self._sign = 1
 
-    def begin(self, start_ms: int) -> None:
+    def begin(self, start_ms: int, reverse: bool) -> None:
         """The next quantum starts at the core time ``start_ms``; counting starts at zero."""
+        self._sign = -1 if reverse else 1
         self._next_ms = start_ms
         self._made = 0
         self._since_begin = 0
@@ -72,14 +73,15 @@ class VirtualStepper:
         """Take the quanta with steps since the last call.
 
         Each is (start_ms, count, first_us, interval_us, part, whole, credit); the start is
-        not wrapped.
+        not wrapped, and the count is negative where the motor turns backwards.
         """
         quanta = []
         now_ms = self.now_ms & CLOCK_MASK
         for back in range(self.used, 0, -1):
             at = (self._free - back) % _SLOTS * _FIELDS
             start_ms = self.now_ms + _signed_ms(self._ring[at], now_ms)
-            quanta.append((start_ms,) + tuple(self._ring[at + 1 : at + _FIELDS]))
+            count = self._ring[at + 1] * self._sign
+            quanta.append((start_ms, count) + tuple(self._ring[at + 2 : at + _FIELDS]))
         self.used = 0
         return quanta
 

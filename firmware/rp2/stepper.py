@@ -13,8 +13,8 @@ from micropump_rp2.counter import EdgeCounter
 from uctypes import addressof
 
 import rp2
-from micropump.motion import QUANTUM_MS, START_DELAY_MS
-from micropump.units import CLOCK_MASK
+from micropump.motion import START_DELAY_MS
+from micropump.units import CLOCK_MASK, QUANTUM_MS
 
 _TRANSFERS = 6
 # 50,000 steps a second are 5,000 in a quantum.
@@ -86,10 +86,14 @@ class PioStepper:
         self._begun_us = 0
         self.running = False
 
-    def begin(self, start_ms: int) -> None:
-        """Switch the motor on; the first quantum starts ``START_DELAY_MS`` from now."""
+    def begin(self, start_ms: int, reverse: bool) -> None:
+        """Switch the motor on; the first quantum starts ``START_DELAY_MS`` from now.
+
+        Here and nowhere else the direction is set, and the motor is at rest.
+        """
         self._stop_transfers()
         self._reset_machine()
+        self._direction.value(reverse)
         self.counter.clear()
         self._enable.value(0)
         self._first = True

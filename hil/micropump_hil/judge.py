@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from micropump.motion import HORIZON_MS, QUANTUM_MS
+from micropump.motion import HORIZON_MS
+from micropump.units import QUANTUM_MS
 
 # A tick of the step generator, at 1 MHz.
 TICK_NS = 1000

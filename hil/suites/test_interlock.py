@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from micropump.motion import QUANTUM_MS
+from micropump.units import QUANTUM_MS
 from micropump_hil.judge import Leg, due_us
 from micropump_hil.verbs import infuse, wait_until
 from micropump_host.client import PumpRefusedError

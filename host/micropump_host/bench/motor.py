@@ -3,7 +3,8 @@
 from collections import deque
 from collections.abc import Iterable
 
-from micropump.motion import QUANTUM_MS, edges_us
+from micropump.motion import edges_us
+from micropump.units import QUANTUM_MS
 from micropump_host.bench.ground import Abort, Quantum, Record
 from micropump_host.bench.plant import Plant
 

@@ -15,9 +15,12 @@ from micropump import wire
 
 _HEADER = struct.Struct("<BBIH")
 _CRC = struct.Struct("<I")
-_EVENT = struct.Struct("<IIHBii")
 _FORMATS = {"u8": struct.Struct("<B"), "u16": struct.Struct("<H"), "u32": struct.Struct("<I"),
             "i32": struct.Struct("<i")}  # fmt: skip
+_RECORDS = {
+    name: struct.Struct("<" + "".join(_FORMATS[part].format[1:] for part in parts))
+    for name, parts in wire.RECORDS.items()
+}
 _crc32 = crcmod.predefined.mkPredefinedCrcFun("crc-32")
 
 NAMES = {number: name for number, name, _ in wire.MESSAGES}
@@ -103,10 +106,10 @@ def _pack(field: tuple[Any, ...], value: Any) -> bytes:
             raise FrameError(f"{name}: {error}", name) from None
         _check(f"the length of {name}", name, "bytes", len(coded), (least, greatest))
         return bytes([len(coded)]) + bytes(coded)
-    if kind == wire.EVENTS:
+    if kind in _RECORDS:
         _check(f"the length of {name}", name, "records", len(value), (least, greatest))
         try:
-            return bytes([len(value)]) + b"".join(_EVENT.pack(*record) for record in value)
+            return bytes([len(value)]) + b"".join(_RECORDS[kind].pack(*record) for record in value)
         except struct.error as error:
             raise FrameError(f"{name}: {error}", name) from None
     _check(name, name, unit, value, (least, greatest))
@@ -115,17 +118,17 @@ def _pack(field: tuple[Any, ...], value: Any) -> bytes:
 
 def _unpack(field: tuple[Any, ...], content: bytes, at: int) -> tuple[Any, int]:
     name, kind, unit, least, greatest = field
-    if kind in (wire.TEXT, wire.EVENTS):
+    if kind == wire.TEXT or kind in _RECORDS:
         (size,) = _FORMATS["u8"].unpack_from(content, at)
         _check(f"the length of {name}", name, "", size, (least, greatest))
         at += 1
         if kind == wire.TEXT:
             (coded,) = struct.unpack_from(f"<{size}s", content, at)
             return coded.decode(), at + size
-        end = at + size * _EVENT.size
+        end = at + size * _RECORDS[kind].size
         if end > len(content):
             raise FrameError(f"{name}: cut short")
-        return list(_EVENT.iter_unpack(content[at:end])), end
+        return list(_RECORDS[kind].iter_unpack(content[at:end])), end
     (value,) = _FORMATS[kind].unpack_from(content, at)
     _check(name, name, unit, value, (least, greatest))
     return value, at + _FORMATS[kind].size

@@ -9,7 +9,9 @@ from typing import Any, Self
 
 from micropump import alarms, journal, therapy, wire
 from micropump.controller import RESET_CAUSES, STATE_NAMES
+from micropump.link import PROGRAMS
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
+from micropump.program import CONTINUOUS
 from micropump_host.client import codec
 from micropump_host.client.errors import (
     NotAPumpError,
@@ -23,6 +25,8 @@ from micropump_host.client.errors import (
 )
 from micropump_host.client.port import Line, Port
 
+# Which message carries each therapy.
+_MESSAGE_OF = {kind: message for message, kind in PROGRAMS.items()}
 KIND_NAMES = {KIND_SYRINGE: "syringe", KIND_PERISTALTIC: "peristaltic"}
 ANSWER_TIMEOUT_S = 1.0
 TRIES = 3
@@ -76,6 +80,7 @@ class Accepted:
     program_id: int
     warnings: tuple[str, ...]
     rate_ul_h: int
+    peak_ul_h: int
     vtbi_ul: int
     duration_s: int
     kvo_ul_h: int
@@ -191,20 +196,31 @@ class Pump:
         order_id: str = "",
     ) -> Accepted:
         """Load a continuous infusion; it does not start. Raises PumpRefusedError."""
-        reply = self._request(
-            wire.PROGRAM,
-            {
-                "kind": kind,
-                "item_id": item_id,
-                "content_ul": content_ul,
-                "rate_ul_h": rate_ul_h,
-                "vtbi_ul": vtbi_ul,
-                "duration_s": duration_s,
-                "kvo_ul_h": kvo_ul_h,
-                "order_id": order_id,
-            },
-        )
-        return _accepted(reply)
+        fields = {
+            "kind": kind,
+            "item_id": item_id,
+            "content_ul": content_ul,
+            "containers": 1,
+            "delay_s": 0,
+            "rate_ul_h": rate_ul_h,
+            "vtbi_ul": vtbi_ul,
+            "duration_s": duration_s,
+            "kvo_ul_h": kvo_ul_h,
+            "loading_ul": 0,
+            "loading_ul_h": 0,
+            "order_id": order_id,
+        }
+        return self.prescribe(CONTINUOUS, fields)
+
+    def prescribe(self, therapy_kind: int, fields: dict[str, Any]) -> Accepted:
+        """Load any therapy; it does not start. Raises PumpRefusedError.
+
+        Args:
+            therapy_kind: ``micropump.program.CONTINUOUS`` … ``PURGE``.
+            fields: those of its message in ``micropump.wire``, by name.
+
+        """
+        return _accepted(self._request(_MESSAGE_OF[therapy_kind], fields))
 
     def start(self, program_id: int) -> str:
         """Start the program that is named; returns the new state."""
@@ -365,6 +381,8 @@ def _damaged_on_the_way(frame: codec.Frame) -> bool:
 
 def _answer_to(message: int) -> int:
     """The message that answers ``message``."""
+    if message in PROGRAMS or message == wire.PROGRAM_SECONDARY:
+        return wire.REPLY | wire.PROGRAM
     reply = message | wire.REPLY
     return reply if reply in codec.NAMES else wire.DONE
 
