@@ -240,30 +240,34 @@ class Link:
             raise _explained(error, message) from None
         _obey(self.controller.load(now_ms, program, program_id))
         seconds = program.duration_ms() // 1000
-        return self._accepted(program_id, program, program.first_rate_ul_h(), seconds)
+        rate_ul_h = program.first_rate_ul_h()
+        return self._accepted(program_id, program, rate_ul_h, program.vtbi_ul, seconds)
 
     def _secondary(self, now_ms: int, values: list, program_id: int) -> tuple:
         message = wire.PROGRAM_SECONDARY
         program = self.controller.motion.program
         if not program:
             raise WireError(WRONG_STATE)
+        order = _named(message, values)
         try:
-            phase = therapy.make_secondary(program, _named(message, values))
+            phase = therapy.make_secondary(program, order)
         except therapy.RefusedError as error:
             raise _explained(error, message) from None
         _obey(self.controller.load_secondary(now_ms, phase, program_id))
         seconds = program.flow_ms(phase, phase.steps()) // 1000
-        return self._accepted(program_id, program, phase.rate_ul_h, seconds)
+        return self._accepted(program_id, program, phase.rate_ul_h, order["vtbi_ul"], seconds)
 
-    def _accepted(self, program_id: int, program, rate_ul_h: int, duration_s: int) -> tuple:
+    def _accepted(
+        self, program_id: int, program, rate_ul_h: int, vtbi_ul: int, duration_s: int
+    ) -> tuple:
         parts = program.mechanism
         return (
             program_id,
             program.warnings,
             rate_ul_h,
             max(rate_ul_h, program.peak_ul_h()),
-            program.vtbi_ul,
-            duration_s,
+            vtbi_ul,
+            min(duration_s, _U32),
             program.kvo_ul_h,
             parts.least_rate_ul_h,
             parts.nl_num,
@@ -274,6 +278,8 @@ class Link:
         controller = self.controller
         volume_ul, rate_ul_h, duration_s = values
         refusal = controller.bolus(now_ms, volume_ul, rate_ul_h, duration_s)
+        if duration_s:
+            rate_ul_h = min(therapy.rate_for_time_ul_h(volume_ul, duration_s), _U32)
         if refusal in (
             therapy.RATE_BELOW_RANGE,
             therapy.RATE_ABOVE_RANGE,
@@ -335,6 +341,8 @@ class Link:
         for bucket in _BUCKETS:
             counts.append(motion.delivered_millions[bucket])
             counts.append(motion.delivered_rest[bucket])
+        given = controller.infused_steps()
+        counts += [given // MILLION, given % MILLION]
         return (
             controller.state,
             program.kind if program else 0,
@@ -342,12 +350,12 @@ class Link:
             controller.program_id,
             parts.item_id if parts else "",
             motion.planned_rate_ul_h() if motion.running else 0,
-            controller.remaining_s(),
+            min(controller.remaining_s(), _U32),
             program.vtbi_steps // MILLION if program else 0,
             program.vtbi_steps % MILLION if program else 0,
         ) + tuple(counts) + (
             controller.content_ul(),
-            controller.content_left_s(),
+            min(controller.content_left_s(), _U32),
             motion.phase,
             motion.doses_done,
             limits.made & 0xFFFF if limits else 0,
@@ -390,6 +398,7 @@ def _explained(error: therapy.RefusedError, message: int) -> WireError:
     fields = wire.fields_of(message)
     for at in range(len(fields)):
         if fields[at][0] == error.field:
-            greatest = min(error.greatest, _U32)
-            return WireError(error.code, at, error.value & _U32, error.least, greatest)
+            # Steps can come to more than can be told.
+            figures = [min(figure, _U32) for figure in (error.value, error.least, error.greatest)]
+            return WireError(error.code, at, *figures)
     return WireError(error.code)

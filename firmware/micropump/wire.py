@@ -15,7 +15,7 @@ GREATEST_BODY_BYTES = 480
 GREATEST_STRING_BYTES = 40
 CONTENT_DIGITS = 16
 RECORDS_PER_REPLY = 8
-GREATEST_STATE = 9
+GREATEST_STATE = 10
 REPLY = 0x80
 ERROR = 0xFF
 NO_SESSION = 0
@@ -89,6 +89,9 @@ _STATUS_FIELDS = (
     ("secondary_rest", "u32", "steps", 0, 999_999),
     ("retracted_millions", "u32", "million steps", 0, _U32),
     ("retracted_rest", "u32", "steps", 0, 999_999),
+    # Of the VTBI: the program's own, boluses and demands, and not a loading dose.
+    ("given_millions", "u32", "million steps", 0, _U32),
+    ("given_rest", "u32", "steps", 0, 999_999),
     # What the container still holds, and for how long at the rate that now holds.
     ("content_ul", "u32", "µL", 0, _U32),
     ("content_left_s", "u32", "s", 0, _U32),
