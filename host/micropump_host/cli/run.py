@@ -119,25 +119,20 @@ def _confirmed() -> bool:
 
 def _program(pump: Pump, order: Order) -> Accepted:
     fitted = pump.info
-    if fitted.kind != KIND_NAMES[order.kind]:
+    if fitted.kind != KIND_NAMES[order.container.kind]:
         raise MicropumpError(
             f"this pump is a {fitted.kind} pump and the order is for the other kind",
             order.source,
             "Use an order for the mechanism that `micropump info` shows.",
         )
-    checked = check_order(order, fitted.drive_id)
-    accepted = pump.program(
-        order.kind,
-        order.item_id,
-        order.content_ul,
-        order.vtbi_ul,
-        order.rate_ul_h,
-        order.duration_s,
-        order.kvo_ul_h,
-        order.order_id,
-    )
+    now = time.localtime()
+    clock_s = now.tm_hour * 3600 + now.tm_min * 60 + min(now.tm_sec, 59)
+    checked = check_order(order, fitted.drive_id, clock_s)
+    accepted = pump.prescribe(checked.prescription.kind, checked.prescription.fields)
+    for line in order.arithmetic:
+        remarks.print(line, markup=False, highlight=False)
     table = Table(show_header=False, title=f"Order {order.order_id}")
-    table.add_row("mechanism", f"{order.item_id} on {fitted.drive_id}")
+    table.add_row("mechanism", f"{order.container.item_id} on {fitted.drive_id}")
     table.add_row("rate", rate(accepted.rate_ul_h))
     table.add_row("VTBI", ml(accepted.vtbi_ul))
     table.add_row("time", duration(accepted.duration_s))

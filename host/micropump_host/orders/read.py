@@ -1,34 +1,33 @@
 """Order files: from TOML to an ``Order``, with everything that is wrong told at once."""
 
-import difflib
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from micropump import therapy, wire
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
 from micropump_host.orders import items
-from micropump_host.orders.order import Order, OrderError, Problem
-from micropump_host.orders.quantity import (
-    QuantityError,
-    parse_duration_s,
-    parse_rate_ul_h,
-    parse_volume_ul,
-)
+from micropump_host.orders.dosage import Basis, parse_concentration
+from micropump_host.orders.order import Container, Drug, Order, OrderError, Prescription, Problem
+from micropump_host.orders.quantity import parse_volume_ul, parse_weight_kg
+from micropump_host.orders.reader import Fields, TherapyReader
+from micropump_host.orders.tables import Problems, Table, lines_of, nearest
+from micropump_host.orders.therapies import FORMS
 
+_SECTIONS = ("order", "patient", "drug", "therapy", "container", "pump")
 _KEYS = {
     "order": ("id", "note"),
-    "therapy": ("program", "rate", "vtbi", "time", "kvo"),
-    "container": ("syringe", "head", "content"),
+    "patient": ("weight",),
+    "drug": ("name", "concentration"),
+    "container": ("syringe", "head", "content", "count"),
     "pump": ("drive",),
 }
-_PROGRAMS = ("continuous",)
+_THERAPY_KEYS = tuple(dict.fromkeys(key for form in FORMS.values() for key in form.all_keys))
+ALL_KEYS = {**_KEYS, "therapy": _THERAPY_KEYS}
+_GREATEST_CONTAINERS = 99
 _KEBAB_CASE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_SECTION_LINE = re.compile(r"\s*\[\s*(\w+)\s*\]")
-_KEY_LINE = re.compile(r"""\s*["']?([\w-]+)["']?\s*=""")
-_MULTI_LINE_QUOTE = re.compile("\"\"\"|'''")
 _TOML_LINE = re.compile(r"\s*\(at line (\d+), column \d+\)")
 
 
@@ -75,10 +74,10 @@ def parse_order(text: str, source: str) -> Order:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
         raise OrderError(source, (_not_toml(str(error)),)) from None
-    reading = _Reading(tables, _lines(text))
-    order = reading.order(source)
-    if reading.problems:
-        raise OrderError(source, sorted(reading.problems, key=lambda problem: problem.line))
+    problems = Problems(lines_of(text))
+    order = _Reading(tables, problems).order(source)
+    if problems.found:
+        raise OrderError(source, sorted(problems.found, key=lambda problem: problem.line))
     return order
 
 
@@ -92,187 +91,162 @@ def _not_toml(error: str) -> Problem:
     return Problem("", line, f"this is not TOML: {_TOML_LINE.sub('', error)}", "Mend that line")
 
 
-def _lines(text: str) -> dict[str, int]:
-    """Return the line of each "[section]" and each "[section] key", the first where it is twice."""
-    lines: dict[str, int] = {}
-    section = ""
-    in_quotes = False
-    for number, line in enumerate(text.splitlines(), 1):
-        if not in_quotes:
-            if header := _SECTION_LINE.match(line):
-                section = header[1]
-                lines.setdefault(f"[{section}]", number)
-            elif key := _KEY_LINE.match(line):
-                lines.setdefault(f"[{section}] {key[1]}" if section else key[1], number)
-        if len(_MULTI_LINE_QUOTE.findall(line)) % 2:
-            in_quotes = not in_quotes
-    return lines
-
-
 class _Reading:
-    """One pass over the tables of a file; what is wrong is collected in ``problems``."""
+    """One pass over the sections of a file."""
 
-    def __init__(self, tables: dict[str, Any], lines: dict[str, int]) -> None:
-        self.lines = lines
-        self.problems: list[Problem] = []
-        self.sections: dict[str, dict[str, Any]] = {name: {} for name in _KEYS}
-        for name, table in tables.items():
-            self._take_section(name, table)
+    def __init__(self, tables: Mapping[str, Any], problems: Problems) -> None:
+        self.problems = problems
+        self.arithmetic: list[str] = []
+        self.remarks: list[str] = []
+        self.sections = {name: Table(name, {}, problems) for name in _SECTIONS}
+        for name, values in tables.items():
+            self._take_section(name, values)
+        self.program = self._program()
+        for name, table in self.sections.items():
+            known = _KEYS.get(name) or self._therapy_keys()
+            for key in table.unknown(known):
+                self._unknown_key(table, key, known)
 
     def order(self, source: str) -> Order:
         """Return the order; it means nothing while there are problems."""
-        self._program()
-        order_id, note = self._order_id(), self._text("order", "note", "free text")
-        rate_ul_h, duration_s = self._rate_or_time()
-        vtbi_ul = self._required("therapy", "vtbi", parse_volume_ul, '"10 mL"')
-        kvo_ul_h = self._kvo_ul_h()
-        kind, item_id = self._item()
-        content_ul = self._content_ul(kind, item_id)
+        note = self.sections["order"].text("note", '"free text"')
+        order_id = self._order_id()
+        container = self._container()
+        drug = self._drug()
+        weight_kg = self.sections["patient"].parsed("weight", parse_weight_kg, '"70 kg"')
+        basis = Basis(weight_kg, drug.concentration if drug else None)
+        fields = self._fields(order_id, container, basis)
         return Order(
             order_id=order_id,
             note=note,
-            kind=kind,
-            item_id=item_id,
-            content_ul=content_ul,
-            vtbi_ul=vtbi_ul,
-            rate_ul_h=rate_ul_h,
-            duration_s=duration_s,
-            kvo_ul_h=kvo_ul_h,
-            drive_id=self._drive_id(kind),
+            container=container,
+            prescription=Prescription(FORMS[self.program].kind, fields),
+            weight_kg=weight_kg,
+            drug=drug,
+            drive_id=self._drive_id(container.kind),
             source=source,
-            lines=self.lines,
+            arithmetic=tuple(self.arithmetic),
+            remarks=tuple(self.remarks),
+            lines=self.problems.lines,
         )
 
     # -- sections and keys ---------------------------------------------------------------------
 
-    def _take_section(self, name: str, table: Any) -> None:
-        if name not in _KEYS:
-            self._unknown_section(name, table)
-        elif not isinstance(table, dict):
-            self._add(name, f"{name} is a section", f"Write [{name}] on a line of its own")
+    def _take_section(self, name: str, values: Any) -> None:
+        if name not in _SECTIONS:
+            self._unknown_section(name, values)
+        elif not isinstance(values, dict):
+            self.problems.add(name, f"{name} is a section", f"Write [{name}] on a line of its own")
         else:
-            self.sections[name] = table
-            for key in table:
-                if key not in _KEYS[name]:
-                    self._unknown_key(name, key)
+            self.sections[name] = Table(name, values, self.problems)
 
-    def _unknown_section(self, name: str, table: Any) -> None:
-        if isinstance(table, dict | list):
-            self._add(f"[{name}]", "there is no such section", _nearest(name, tuple(_KEYS), "[{}]"))
+    def _unknown_section(self, name: str, values: Any) -> None:
+        if isinstance(values, dict | list):
+            remedy = nearest(name, _SECTIONS, "[{}]")
+            self.problems.add(f"[{name}]", "there is no such section", remedy)
             return
-        homes = [f"[{section}]" for section, keys in _KEYS.items() if name in keys]
+        homes = _homes(name)
         remedy = f"It belongs under {homes[0]}" if homes else "Every key stands under a section"
-        self._add(name, "this key stands outside of any section", remedy)
+        self.problems.add(name, "this key stands outside of any section", remedy)
 
-    def _unknown_key(self, section: str, key: str) -> None:
-        homes = [f"[{name}]" for name, keys in _KEYS.items() if key in keys]
-        remedy = f"It belongs under {homes[0]}" if homes else _nearest(key, _KEYS[section], "{}")
-        self._add(f"[{section}] {key}", "there is no such key here", remedy)
-
-    def _add(self, key: str, what: str, remedy: str) -> None:
-        line = self.lines.get(key) or self.lines.get(key.partition(" ")[0], 0)
-        self.problems.append(Problem(key, line, what, remedy))
-
-    def _given(self, section: str, key: str) -> bool:
-        return key in self.sections[section]
-
-    def _is_text(self, section: str, key: str) -> bool:
-        return isinstance(self.sections[section].get(key), str)
-
-    def _text(self, section: str, key: str, example: str) -> str:
-        """Return the text of a key; empty where it is missing or no text."""
-        value = self.sections[section].get(key, "")
-        if isinstance(value, str):
-            return value
-        what = f"{value} is {_TYPE_NAMES.get(type(value), 'a date or time')}, not a text in quotes"
-        self._add(f"[{section}] {key}", what, f"Write {key} = {example}")
-        return ""
-
-    def _quantity(self, section: str, key: str, parse: Callable[[str], int], example: str) -> int:
-        """Return what a key counts; 0 where it is missing or wrong."""
-        text = self._text(section, key, example)
-        if not self._is_text(section, key):
-            return 0
-        try:
-            return parse(text)
-        except QuantityError as error:
-            self._add(f"[{section}] {key}", error.what, error.remedy)
-            return 0
-
-    def _required(self, section: str, key: str, parse: Callable[[str], int], example: str) -> int:
-        if not self._given(section, key):
-            self._add(f"[{section}] {key}", "this is missing", f"Write {key} = {example}")
-            return 0
-        return self._quantity(section, key, parse, example)
+    def _unknown_key(self, table: Table, key: str, known: tuple[str, ...]) -> None:
+        programs = [f'"{name}"' for name, form in FORMS.items() if key in form.all_keys]
+        if table.name == "therapy" and programs:
+            what = f'this is no key of the program "{self.program}"'
+            table.add(key, what, f"It belongs to {' and '.join(programs)}")
+            return
+        homes = _homes(key)
+        remedy = f"It belongs under {homes[0]}" if homes else nearest(key, known)
+        table.add(key, "there is no such key here", remedy)
 
     # -- what the keys say ---------------------------------------------------------------------
 
+    def _program(self) -> str:
+        """Return the program; where it is missing or unknown, one that has the keys that are."""
+        table = self.sections["therapy"]
+        program = table.text("program", '"continuous"')
+        if program in FORMS:
+            return program
+        if not table.given("program"):
+            table.add("program", "this is missing", 'Write program = "continuous"')
+        elif table.is_text("program"):
+            remedy = nearest(program, tuple(FORMS), '"{}"')
+            table.add("program", f'there is no program "{program}"', remedy)
+        return max(FORMS, key=lambda name: sum(map(table.given, FORMS[name].all_keys)))
+
+    def _therapy_keys(self) -> tuple[str, ...]:
+        if self.sections["therapy"].values.get("program") == self.program:
+            return FORMS[self.program].all_keys
+        return ALL_KEYS["therapy"]
+
     def _order_id(self) -> str:
-        order_id = self._text("order", "id", '"my-order"')
+        table = self.sections["order"]
+        order_id = table.text("id", '"my-order"')
         longest = wire.GREATEST_STRING_BYTES
         remedy = f'Write up to {longest} small letters, digits and hyphens, like id = "my-order"'
-        if not self._given("order", "id"):
-            self._add("[order] id", "this is missing", remedy)
-        elif self._is_text("order", "id") and not (
+        if not table.given("id"):
+            table.add("id", "this is missing", remedy)
+        elif table.is_text("id") and not (
             _KEBAB_CASE.fullmatch(order_id) and len(order_id) <= longest
         ):
-            self._add("[order] id", f'"{order_id}" cannot name an order', remedy)
+            table.add("id", f'"{order_id}" cannot name an order', remedy)
         return order_id
 
-    def _program(self) -> None:
-        if not self._given("therapy", "program"):
-            self._add("[therapy] program", "this is missing", 'Write program = "continuous"')
-            return
-        program = self._text("therapy", "program", '"continuous"')
-        if self._is_text("therapy", "program") and program not in _PROGRAMS:
-            self._add(
-                "[therapy] program",
-                f'there is no program "{program}"',
-                _nearest(program, _PROGRAMS, '"{}"'),
-            )
+    def _drug(self) -> Drug | None:
+        table = self.sections["drug"]
+        if not table.values:
+            return None
+        name = table.text("name", '"vancomycin"')
+        written = table.text("concentration", '"5 mg/mL"').strip()
+        concentration = table.parsed("concentration", parse_concentration, '"5 mg/mL"')
+        if concentration and written != str(concentration):
+            self.arithmetic.append(f"concentration: {written} = {concentration}")
+        return Drug(name, concentration)
 
-    def _rate_or_time(self) -> tuple[int, int]:
-        if self._given("therapy", "rate") == self._given("therapy", "time"):
-            found = "both" if self._given("therapy", "rate") else "neither"
-            self._add(
-                "[therapy] rate",
-                f"an infusion takes either a rate or a time; there is {found}",
-                'Write rate = "5 mL/h", or time = "2 h", and the VTBI',
-            )
-        return (
-            self._quantity("therapy", "rate", parse_rate_ul_h, '"5 mL/h"'),
-            self._quantity("therapy", "time", parse_duration_s, '"2 h"'),
+    def _fields(self, order_id: str, container: Container, basis: Basis) -> Fields:
+        given = {
+            "weight": (self.sections["patient"].given("weight"), basis.weight_kg),
+            "concentration": (self.sections["drug"].given("concentration"), basis.concentration),
+        }
+        unreadable = frozenset(
+            key for key, (is_given, value) in given.items() if is_given and value is None
         )
+        form = FORMS[self.program]
+        contents_ul = container.content_ul * container.containers
+        reader = TherapyReader(self.sections["therapy"], basis, unreadable, contents_ul)
+        own = form.read(reader)
+        setup: Fields = {
+            "kind": container.kind,
+            "item_id": container.item_id,
+            "content_ul": container.content_ul,
+            "containers": container.containers,
+            "order_id": order_id,
+            "delay_s": 0,
+            "kvo_ul_h": therapy.KVO_OFF,
+        }
+        if form.keeps_open:
+            setup |= reader.setup()
+        self.arithmetic += reader.arithmetic
+        self.remarks += reader.remarks
+        return {**setup, **own}
 
-    def _kvo_ul_h(self) -> int:
-        words = {"rule": therapy.KVO_BY_RULE, "off": therapy.KVO_OFF}
-        if not self._given("therapy", "kvo"):
-            return words["rule"]
-        value = self._text("therapy", "kvo", '"rule", "off" or "1 mL/h"')
-        if value in words:
-            return words[value]
-        if value.isalpha():
-            self._add(
-                "[therapy] kvo", f'"{value}" is no KVO', 'Write "rule", "off", or a rate "1 mL/h"'
-            )
-            return 0
-        return self._quantity("therapy", "kvo", parse_rate_ul_h, '"rule", "off" or "1 mL/h"')
-
-    def _item(self) -> tuple[int, str]:
-        given = [key for key in ("syringe", "head") if self._given("container", key)]
-        if len(given) != 1:
-            found = "both" if given else "neither"
-            self._add(
-                "[container]",
-                f"an order takes either a syringe or a head; there is {found}",
-                'Write syringe = "bd-plastipak-50", or another of docs/catalogue.md',
-            )
-        key = given[0] if given else "syringe"
+    def _container(self) -> Container:
+        table = self.sections["container"]
+        key = table.either(
+            ("syringe", "head"),
+            "an order takes either a syringe or a head",
+            'syringe = "bd-plastipak-50", or another of docs/catalogue.md',
+        )
         kind = KIND_SYRINGE if key == "syringe" else KIND_PERISTALTIC
-        item_id = self._text("container", key, '"bd-plastipak-50"')
-        if self._is_text("container", key) and item_id not in items.item_ids(kind):
+        item_id = table.text(key, '"bd-plastipak-50"')
+        if table.is_text(key) and item_id not in items.item_ids(kind):
             self._unknown_item(key, kind, item_id)
-        return kind, item_id
+        return Container(
+            kind,
+            item_id,
+            self._content_ul(kind, item_id),
+            table.number("count", 1, _GREATEST_CONTAINERS, 1),
+        )
 
     def _unknown_item(self, key: str, kind: int, item_id: str) -> None:
         other_key, other_kind = (
@@ -282,31 +256,23 @@ class _Reading:
             remedy = f'Write {other_key} = "{item_id}"'
         else:
             remedy = f"{items.nearest(item_id, items.item_ids(kind))}docs/catalogue.md has them all"
-        self._add(f"[container] {key}", f'there is no {key} "{item_id}"', remedy)
+        self.sections["container"].add(key, f'there is no {key} "{item_id}"', remedy)
 
     def _content_ul(self, kind: int, item_id: str) -> int:
-        if kind == KIND_SYRINGE and not self._given("container", "content"):
+        table = self.sections["container"]
+        if kind == KIND_SYRINGE and not table.given("content"):
             return items.capacity_ul(item_id)
-        return self._required("container", "content", parse_volume_ul, '"500 mL"')
+        table.required("content", '"500 mL"')
+        return table.parsed("content", parse_volume_ul, '"500 mL"') or 0
 
     def _drive_id(self, kind: int) -> str:
-        drive_id = self._text("pump", "drive", f'"{items.DEFAULT_DRIVES[kind]}"')
-        if self._is_text("pump", "drive") and drive_id not in items.drive_ids(kind):
-            self._add("[pump] drive", *items.unknown_drive(kind, drive_id))
+        table = self.sections["pump"]
+        drive_id = table.text("drive", f'"{items.DEFAULT_DRIVES[kind]}"')
+        if table.is_text("drive") and drive_id not in items.drive_ids(kind):
+            table.add("drive", *items.unknown_drive(kind, drive_id))
         return drive_id
 
 
-_TYPE_NAMES = {
-    int: "a bare number",
-    float: "a bare number",
-    bool: "true or false",
-    list: "a list",
-    dict: "a section",
-}
-
-
-def _nearest(found: str, known: tuple[str, ...], form: str) -> str:
-    close = difflib.get_close_matches(found.lower(), known, 1)
-    if close:
-        return f"Did you mean {form.format(close[0])}?"
-    return f"Known: {', '.join(form.format(name) for name in known)}"
+def _homes(key: str) -> list[str]:
+    """Return the sections that have such a key."""
+    return [f"[{name}]" for name in _SECTIONS if key in ALL_KEYS[name]]
