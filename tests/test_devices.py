@@ -483,6 +483,9 @@ def test_gravity_for_an_order_is_set_for_its_mean_rate():
     device = gravity_for(42.0, 126.0)
     assert device.clamp.set_rate_ml_h == 42.0
     assert device.content_ul == 126_000.0
+    assert device.bag == replace(default_device("gravity").bag, content_ml=126.0)
+    large = gravity_for(100.0, 3000.0).bag
+    assert large.level_cm_per_l * 3.0 == pytest.approx(30.0)
 
 
 # -- device files ----------------------------------------------------------------------------------

@@ -78,6 +78,8 @@ NOMINAL_RATES: tuple[NominalRate, ...] = (
 )
 # An estimate: about the largest that is sold.
 GREATEST_BALLOON_ML = 600.0
+# An estimate: larger bags are wider, and hardly longer.
+_GREATEST_LEVEL_CM = 30.0
 
 
 def load_device(path: str | Path) -> Device:
@@ -161,9 +163,10 @@ def gravity_for(rate_ml_h: float, content_ml: float) -> Gravity:
 
     """
     made = typing.cast(Gravity, default_device("gravity"))
+    level_cm_per_l = min(made.bag.level_cm_per_l, _GREATEST_LEVEL_CM * 1000.0 / content_ml)
     return replace(
         made,
-        bag=replace(made.bag, content_ml=content_ml),
+        bag=replace(made.bag, content_ml=content_ml, level_cm_per_l=level_cm_per_l),
         clamp=replace(made.clamp, set_rate_ml_h=rate_ml_h),
     )
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from micropump.controller import ALARM, INFUSING, PAUSED, PROGRAMMED
+from micropump.controller import ALARM, INFUSING, KEEPING_OPEN, PAUSED, PROGRAMMED, WAITING
 from micropump.mechanism import Mechanism, build
 from micropump_host.bench.benchfile import Bench
 from micropump_host.bench.build import apply_event, build_balance, build_plant
@@ -20,6 +20,8 @@ from micropump_host.bench.motor import Motor
 from micropump_host.bench.plant import Plant
 
 _NEVER_MS = 1 << 62
+# A program has begun, be it with a delay.
+_BEGUN = (INFUSING, KEEPING_OPEN, WAITING)
 # A frame with its delimiter, or the beginning of one.
 _FRAMES = re.compile(rb"[^\x00]*\x00|[^\x00]+")
 
@@ -98,7 +100,7 @@ class VirtualBench:
             said += self.ground.receive(self.now_ms, frame)
             if self.ground.state == PROGRAMMED:
                 self._programmed = True
-            elif self.ground.state == INFUSING and self._programmed:
+            elif self.ground.state in _BEGUN and self._programmed:
                 self._start()
             self._take_records()
         return said
