@@ -9,10 +9,19 @@ from micropump_host.client.errors import (
     PumpRestartedError,
     PumpTimeoutError,
 )
-from micropump_host.client.pump import KIND_NAMES, Accepted, Event, Info, Pump, Status
+from micropump_host.client.pump import (
+    KIND_NAMES,
+    THERAPY_NAMES,
+    Accepted,
+    Event,
+    Info,
+    Pump,
+    Status,
+)
 
 __all__ = [
     "KIND_NAMES",
+    "THERAPY_NAMES",
     "Accepted",
     "Event",
     "Info",

@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from micropump import alarms, journal, therapy, wire
-from micropump.controller import RESET_CAUSES, STATE_NAMES
+from micropump.controller import RESET_CAUSES, STATE_NAMES, UNKNOWN_S
 from micropump.link import PROGRAMS
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
-from micropump.program import CONTINUOUS
+from micropump.program import CONTINUOUS, INTERMITTENT, PCA, PURGE, RAMP, STEPPED
+from micropump.units import MILLION
 from micropump_host.client import codec
 from micropump_host.client.errors import (
     NotAPumpError,
@@ -21,6 +22,7 @@ from micropump_host.client.errors import (
     PumpRefusedError,
     PumpRestartedError,
     PumpTimeoutError,
+    reason,
     refusal,
 )
 from micropump_host.client.port import Line, Port
@@ -28,6 +30,14 @@ from micropump_host.client.port import Line, Port
 # Which message carries each therapy.
 _MESSAGE_OF = {kind: message for message, kind in PROGRAMS.items()}
 KIND_NAMES = {KIND_SYRINGE: "syringe", KIND_PERISTALTIC: "peristaltic"}
+THERAPY_NAMES = {
+    CONTINUOUS: "continuous",
+    INTERMITTENT: "intermittent",
+    RAMP: "ramp",
+    STEPPED: "stepped",
+    PCA: "pca",
+    PURGE: "purge",
+}
 ANSWER_TIMEOUT_S = 1.0
 TRIES = 3
 REATTACH_PAUSE_S = 0.1
@@ -53,20 +63,73 @@ class Info:
 
 @dataclass(frozen=True)
 class Status:
-    """What a pump is doing; volumes from counted microsteps, by their exact ratio."""
+    """What a pump is doing; volumes from counted microsteps, by their exact ratio.
+
+    Attributes:
+        state: one of ``micropump.controller.STATE_NAMES``.
+        alarms: names of those that are set.
+        program_id: names the program that is loaded; 0 without one.
+        therapy: one of ``THERAPY_NAMES``; empty without a program.
+        item_id: the syringe or head that the program is for.
+        rate_ul_h: what flows now, boluses and demands included.
+        remaining_s: to the last of the VTBI at the rates that now hold, delays and gaps included;
+            None where nobody can know, as with a PCA without basal rate; 0 outside a therapy.
+        phase: which of the program's phases is being delivered, from 0.
+        doses: finished doses of an intermittent therapy.
+        demands_made, demands_given: of a PCA's patient so far.
+        lockout_left_s: for how long no demand is given for the lockout's sake.
+        bolus_left_ul: what is still to come of a bolus and of a demand.
+        content_ul: what the container holds; 0 where nothing is drawn from one.
+        content_left_s: how long it lasts at the present rate; None at none.
+        vtbi_ul, target_steps: the VTBI.
+        given_ul, given_steps: what counts towards it: the program's own flow, boluses and demands,
+            and not a loading dose; of a purge, what was purged.
+        infused_ul, infused_steps: the program's own flow.
+        kvo_ul, kvo_steps: what kept the vein open.
+        primed_ul, primed_steps: purged forwards.
+        bolus_ul, bolus_steps: boluses and the loading dose.
+        demand_ul, demand_steps: a patient's demands.
+        secondary_ul, secondary_steps: from secondary containers.
+        retracted_ul, retracted_steps: drawn back.
+        nl_num, nl_den: nanolitres a microstep, as a ratio; 0 and 0 without a program.
+        uptime_s: since the pump's controller was made.
+        next_event: the number that the next entry of the log gets.
+
+    """
 
     state: str
     alarms: tuple[str, ...]
     program_id: int
+    therapy: str
     item_id: str
     rate_ul_h: int
-    remaining_s: int
+    remaining_s: int | None
+    phase: int
+    doses: int
+    demands_made: int
+    demands_given: int
+    lockout_left_s: int
+    bolus_left_ul: int
+    content_ul: int
+    content_left_s: int | None
     vtbi_ul: float
+    given_ul: float
     infused_ul: float
     kvo_ul: float
+    primed_ul: float
+    bolus_ul: float
+    demand_ul: float
+    secondary_ul: float
+    retracted_ul: float
+    target_steps: int
+    given_steps: int
     infused_steps: int
     kvo_steps: int
-    target_steps: int
+    primed_steps: int
+    bolus_steps: int
+    demand_steps: int
+    secondary_steps: int
+    retracted_steps: int
     nl_num: int
     nl_den: int
     uptime_s: float
@@ -75,7 +138,20 @@ class Status:
 
 @dataclass(frozen=True)
 class Accepted:
-    """How the pump understood a program. ``kvo_ul_h`` is 0 where there will be none."""
+    """How the pump understood a program; of a secondary infusion, that alone.
+
+    Attributes:
+        program_id: names it, for ``start``.
+        warnings: what whoever starts it should know, in sentences without a full stop.
+        rate_ul_h: the rate that the therapy begins with; 0 for a PCA without basal rate.
+        peak_ul_h: the greatest rate that it comes to, demands included.
+        vtbi_ul: the volume to be infused.
+        duration_s: to the last of the VTBI, delays and gaps included.
+        kvo_ul_h: the keep-open rate, 0 where there will be none.
+        least_rate_ul_h: the least recommended for the mechanism.
+        nl_num, nl_den: nanolitres a microstep, as a ratio.
+
+    """
 
     program_id: int
     warnings: tuple[str, ...]
@@ -222,6 +298,22 @@ class Pump:
         """
         return _accepted(self._request(_MESSAGE_OF[therapy_kind], fields))
 
+    def secondary(
+        self, content_ul: int, vtbi_ul: int, rate_ul_h: int = 0, duration_s: int = 0
+    ) -> Accepted:
+        """Load a secondary infusion into the one under way; it does not start.
+
+        ``start`` with its id puts it before what is left of the primary, which goes on afterwards.
+        Exactly one of rate and duration is given. Raises PumpRefusedError.
+        """
+        fields = {
+            "content_ul": content_ul,
+            "rate_ul_h": rate_ul_h,
+            "vtbi_ul": vtbi_ul,
+            "duration_s": duration_s,
+        }
+        return _accepted(self._request(wire.PROGRAM_SECONDARY, fields))
+
     def start(self, program_id: int) -> str:
         """Start the program that is named; returns the new state."""
         return self._command(wire.START, program_id=program_id)
@@ -241,6 +333,26 @@ class Pump:
     def set_rate(self, rate_ul_h: int) -> str:
         """Change the rate of the running infusion."""
         return self._command(wire.SET_RATE, rate_ul_h=rate_ul_h)
+
+    def bolus(self, volume_ul: int, rate_ul_h: int = 0, duration_s: int = 0) -> str:
+        """Give a bolus on top of the infusion, at a rate or over a time (a square bolus).
+
+        Raises PumpRefusedError.
+        """
+        return self._command(
+            wire.BOLUS, volume_ul=volume_ul, rate_ul_h=rate_ul_h, duration_s=duration_s
+        )
+
+    def demand(self) -> str:
+        """Ask for a dose in the patient's place; PumpRefusedError if it is not given."""
+        return self._command(wire.DEMAND)
+
+    def change_container(self, content_ul: int) -> str:
+        """Tell the pump that a container with ``content_ul`` in it is in the place of the last.
+
+        Before the start, while paused or in alarm; the therapy and its volumes are kept.
+        """
+        return self._command(wire.CHANGE_CONTAINER, content_ul=content_ul)
 
     def acknowledge(self) -> str:
         """Take note of the pump's alarms."""
@@ -396,28 +508,50 @@ def _info(values: dict[str, Any]) -> Info:
 
 
 def _status(values: dict[str, Any]) -> Status:
-    def steps(name: str) -> int:
-        return int(values[f"{name}_millions"]) * 1_000_000 + int(values[f"{name}_rest"])
-
-    def volume_ul(name: str) -> float:
-        if not values["nl_den"]:
-            return 0.0
-        return steps(name) * int(values["nl_num"]) / (int(values["nl_den"]) * 1000)
-
+    steps = {
+        name.removesuffix("_millions"): _steps(values, name.removesuffix("_millions"))
+        for name in values
+        if name.endswith("_millions")
+    }
+    kind = values["therapy"]
+    if kind == PURGE:
+        steps["given"] = steps["primed"] + steps["retracted"]
+    volumes_ul = {name: _volume_ul(values, count) for name, count in steps.items()}
     bits = values["active_alarms"]
     return Status(
         state=STATE_NAMES[values["state"]],
         alarms=tuple(row[1] for row in alarms.ALARMS if bits >> row[0] & 1),
         program_id=values["program_id"],
+        therapy=THERAPY_NAMES.get(kind, ""),
         item_id=values["item_id"],
         rate_ul_h=values["rate_ul_h"],
-        remaining_s=values["remaining_s"],
-        vtbi_ul=volume_ul("target"),
-        infused_ul=volume_ul("infused"),
-        kvo_ul=volume_ul("kvo"),
-        infused_steps=steps("infused"),
-        kvo_steps=steps("kvo"),
-        target_steps=steps("target"),
+        remaining_s=_known_s(values["remaining_s"]),
+        phase=values["phase"],
+        doses=values["doses"],
+        demands_made=values["demands_made"],
+        demands_given=values["demands_given"],
+        lockout_left_s=values["lockout_left_s"],
+        bolus_left_ul=values["bolus_left_ul"],
+        content_ul=values["content_ul"],
+        content_left_s=_known_s(values["content_left_s"]),
+        vtbi_ul=volumes_ul["target"],
+        given_ul=volumes_ul["given"],
+        infused_ul=volumes_ul["infused"],
+        kvo_ul=volumes_ul["kvo"],
+        primed_ul=volumes_ul["primed"],
+        bolus_ul=volumes_ul["bolus"],
+        demand_ul=volumes_ul["demand"],
+        secondary_ul=volumes_ul["secondary"],
+        retracted_ul=volumes_ul["retracted"],
+        target_steps=steps["target"],
+        given_steps=steps["given"],
+        infused_steps=steps["infused"],
+        kvo_steps=steps["kvo"],
+        primed_steps=steps["primed"],
+        bolus_steps=steps["bolus"],
+        demand_steps=steps["demand"],
+        secondary_steps=steps["secondary"],
+        retracted_steps=steps["retracted"],
         nl_num=values["nl_num"],
         nl_den=values["nl_den"],
         uptime_s=values["uptime_s"] + values["uptime_ms"] / 1000,
@@ -425,10 +559,26 @@ def _status(values: dict[str, Any]) -> Status:
     )
 
 
+def _volume_ul(values: dict[str, Any], steps: int) -> float:
+    if not values["nl_den"]:
+        return 0.0
+    return steps * int(values["nl_num"]) / (int(values["nl_den"]) * 1000)
+
+
+def _steps(values: dict[str, Any], name: str) -> int:
+    return int(values[f"{name}_millions"]) * MILLION + int(values[f"{name}_rest"])
+
+
+def _known_s(seconds: int) -> int | None:
+    return None if seconds == UNKNOWN_S else seconds
+
+
 _WARNINGS = {
     therapy.WARN_BELOW_LEAST_RATE: "the rate is below the least recommended for this mechanism",
     therapy.WARN_KVO_BELOW_LEAST_RATE: "the KVO rate is below the least recommended",
     therapy.WARN_RATE_ROUNDED: "the rate for this time was rounded to a whole µL/h",
+    therapy.WARN_SEVERAL_CONTAINERS: "it takes several containers: they have to be changed on the"
+    " way",
 }
 
 
@@ -451,7 +601,9 @@ def _describe(code: int, a: int, b: int, a_is: str, b_is: str) -> str:
     if code in (journal.ALARM_RAISED, journal.ALARM_ENDED):
         return next((row[1] for row in alarms.ALARMS if row[0] == a), f"alarm {a}")
     if code == journal.REFUSED:
-        return f"{codec.NAMES.get(a, a)}: error {b}"
+        return f"{codec.NAMES.get(a, a)}: {reason(b)}"
+    if code == journal.DEMAND_REFUSED:
+        return f"demand {b:,}: {reason(a)}"
     if a_is == "million steps":
-        return f"{a * 1_000_000 + b:,} steps"
+        return f"{a * MILLION + b:,} steps"
     return ", ".join(f"{what} {value:,}" for what, value in ((a_is, a), (b_is, b)) if what)
