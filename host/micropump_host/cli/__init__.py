@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from micropump import VERSION
-from micropump_host.cli import accuracy, compare, control, demo, flash, image, run, simulate
+from micropump_host.cli import accuracy, compare, control, demo, flash, image, plan, run, simulate
 from micropump_host.errors import EXIT_REFUSED, MicropumpError
 
 _DESCRIPTION = """\
@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"micropump {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (simulate, run, control, accuracy, compare, demo, image, flash):
+    for module in (simulate, plan, run, control, accuracy, compare, demo, image, flash):
         module.add_parser(commands)
     for command in commands.choices.values():
         command.description = f"{_NEVER}\n\n{textwrap.fill(command.description or '', 79)}"

@@ -1,0 +1,17 @@
+"""What a program is going to do: its schedule, worked out from what the pump itself would run.
+
+``schedule_of`` lays the core's program out in time; ``plots`` draws it. Nothing here knows how a
+therapy is made: that is ``micropump.therapy``'s, which the pump asks with the same fields.
+"""
+
+from micropump_host.plan.schedule import (
+    DAY_S,
+    ContainerChange,
+    Demands,
+    Row,
+    Schedule,
+    row_name,
+    schedule_of,
+)
+
+__all__ = ["DAY_S", "ContainerChange", "Demands", "Row", "Schedule", "row_name", "schedule_of"]
