@@ -20,16 +20,20 @@ from hypothesis import strategies as st
 REPO = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO / "firmware"), str(REPO / "host")]
 
-from micropump import controller, journal, therapy, wire  # noqa: E402
+from micropump import boluses, controller, journal, link, program, therapy, wire  # noqa: E402
 from micropump_host.client import codec  # noqa: E402
-from micropump_host.client.errors import refusal  # noqa: E402
+from micropump_host.client.errors import reason, refusal  # noqa: E402
 
 DOC = REPO / "docs" / "wire.md"
 MICROPYTHON = Path(sys.executable).with_name("micropython")
 ON_MICROPYTHON = Path(__file__).resolve().parent / "on_micropython" / "check_wire.py"
 
 NAMES = {number: name for number, name, _ in wire.MESSAGES}
-RECORD_RANGES = [wire.INTEGERS[part][1:] for part in wire.EVENT_FIELDS]
+RECORD_RANGES = {
+    kind: [wire.INTEGERS[part][1:] for part in parts] for kind, parts in wire.RECORDS.items()
+}
+# Their first byte says how many there are of what follows.
+COUNTED = (wire.TEXT, *wire.RECORDS)
 
 
 # -- messages from their declaration --------------------------------------------------------------
@@ -52,8 +56,8 @@ def values_of(field: tuple) -> st.SearchStrategy:
     _, kind, _, least, greatest = field
     if kind == wire.TEXT:
         return texts(least, greatest)
-    if kind == wire.EVENTS:
-        record = st.tuples(*(integers(*range_) for range_ in RECORD_RANGES))
+    if kind in wire.RECORDS:
+        record = st.tuples(*(integers(*range_) for range_ in RECORD_RANGES[kind]))
         return st.lists(record, min_size=least, max_size=greatest)
     return integers(least, greatest)
 
@@ -102,8 +106,8 @@ def greatest_size(field: tuple) -> int:
     _, kind, _, _, greatest = field
     if kind == wire.TEXT:
         return 1 + greatest
-    if kind == wire.EVENTS:
-        return 1 + greatest * wire.EVENT_BYTES
+    if kind in wire.RECORDS:
+        return 1 + greatest * wire.record_bytes(kind)
     return wire.INTEGERS[kind][0]
 
 
@@ -120,8 +124,13 @@ def test_answers_have_the_reply_bit_and_a_request() -> None:
         if number & wire.REPLY and number != wire.ERROR:
             assert number & ~wire.REPLY in requests, name
     answered = {number & ~wire.REPLY for number in NAMES if number & wire.REPLY}
-    # These change something and say only that it is done.
-    assert requests - answered == {
+    # Every program is answered like the first kind; the others say only that they are done.
+    programs = {*link.PROGRAMS, wire.PROGRAM_SECONDARY} - {wire.PROGRAM}
+    assert programs < requests
+    assert requests - answered - programs == {
+        wire.BOLUS,
+        wire.DEMAND,
+        wire.CHANGE_CONTAINER,
         wire.PAUSE,
         wire.RESUME,
         wire.STOP,
@@ -139,17 +148,39 @@ def test_every_message_fits_and_its_ranges_fit_their_types(row: tuple) -> None:
     assert sum(greatest_size(field) for field in fields) <= wire.GREATEST_BODY_BYTES
     assert len(fields) < wire.NO_FIELD
     for name, kind, _, least, greatest in fields:
-        lowest, highest = (0, 0xFF) if kind in (wire.TEXT, wire.EVENTS) else wire.INTEGERS[kind][1:]
+        lowest, highest = (0, 0xFF) if kind in COUNTED else wire.INTEGERS[kind][1:]
         assert lowest <= least < greatest <= highest, name
 
 
-def test_the_longest_frame_is_one_block_of_cobs() -> None:
-    # One code byte carries 254: the overhead of every frame is that byte and the delimiter.
-    assert wire.HEADER_BYTES + wire.GREATEST_BODY_BYTES + wire.CRC_BYTES <= 254
+def test_the_longest_frame_is_two_blocks_of_cobs() -> None:
+    # One code byte carries 254: both codecs make room for two of them.
+    longest = wire.HEADER_BYTES + wire.GREATEST_BODY_BYTES + wire.CRC_BYTES
+    assert 254 < longest <= 508
+    assert len(wire.cobs_encode(b"x" * longest)) == longest + 2
 
 
-def test_a_record_is_as_long_as_declared() -> None:
-    assert sum(wire.INTEGERS[part][0] for part in wire.EVENT_FIELDS) == wire.EVENT_BYTES
+def test_a_record_is_as_long_as_its_fields() -> None:
+    assert {kind: wire.record_bytes(kind) for kind in wire.RECORDS} == {
+        "events": 19, "steps": 12, "times": 2
+    }  # fmt: skip
+
+
+def test_every_state_and_therapy_can_be_told() -> None:
+    ranges = {field[0]: field[3:] for field in wire.fields_of(wire.TELEMETRY)}
+    assert ranges["state"] == (0, len(controller.STATE_NAMES) - 1)
+    least, greatest = ranges["therapy"]
+    assert least == 0
+    assert set(link.PROGRAMS.values()) == set(range(1, program.PURGE + 1))
+    assert greatest >= program.PURGE
+
+
+def test_every_program_begins_with_the_same_fields() -> None:
+    setup = wire.fields_of(wire.PROGRAM)[:7]
+    assert [field[0] for field in setup] == [
+        "kind", "item_id", "content_ul", "containers", "order_id", "delay_s", "kvo_ul_h"
+    ]  # fmt: skip
+    for message in link.PROGRAMS:
+        assert wire.fields_of(message)[:7] == setup
 
 
 def numbered(module: object, numbers: range) -> dict[int, str]:
@@ -162,20 +193,25 @@ def numbered(module: object, numbers: range) -> dict[int, str]:
     }  # fmt: skip
 
 
-THERAPY_ERRORS = {
-    number: name
-    for name, number in vars(therapy).items()
-    if name.endswith(("_RANGE", "_CONTENT", "_CAPACITY", "_OR_TIME", "KVO_ABOVE_RATE"))
-}
-CONTROLLER_ERRORS = numbered(controller, range(32, 64))
+def refusals_of_therapy() -> dict[int, str]:
+    """What stands in therapy.py from OK to the first of its warnings: number -> name."""
+    names = list(vars(therapy))
+    found = names[names.index("OK") + 1 : names.index("WARN_BELOW_LEAST_RATE")]
+    return {vars(therapy)[name]: name for name in found}
+
+
+THERAPY_ERRORS = refusals_of_therapy()
+BOLUS_ERRORS = numbered(boluses, range(32, 64))
+CONTROLLER_ERRORS = BOLUS_ERRORS | numbered(controller, range(32, 64))
 WIRE_ERRORS = numbered(wire, range(64, 128))
 ERRORS = THERAPY_ERRORS | CONTROLLER_ERRORS | WIRE_ERRORS
 
 
 def test_error_numbers_are_in_the_range_of_who_gives_them() -> None:
     assert len(ERRORS) == len(THERAPY_ERRORS) + len(CONTROLLER_ERRORS) + len(WIRE_ERRORS)
-    assert set(THERAPY_ERRORS) == set(range(1, 9))
-    assert set(CONTROLLER_ERRORS) == set(range(32, 37))
+    assert set(THERAPY_ERRORS) == set(range(1, 25))
+    assert set(CONTROLLER_ERRORS) == set(range(32, 47))
+    assert CONTROLLER_ERRORS == numbered(controller, range(32, 64)) | BOLUS_ERRORS
     assert set(WIRE_ERRORS) == set(range(64, 78))
 
 
@@ -184,6 +220,46 @@ def test_the_host_has_words_for_every_error(code: int) -> None:
     error = refusal(wire.START, code, wire.NO_FIELD, 0, 0, 0)
     assert error.code == code
     assert "error" not in error.what
+    assert reason(code) == error.what
+    # A frame that was damaged on its way is sent again by the client itself.
+    assert error.remedy or code in (wire.BAD_COBS, wire.TOO_SHORT, wire.TOO_LONG, wire.BAD_LENGTH)
+
+
+def test_no_two_errors_have_the_same_words() -> None:
+    assert len({reason(code) for code in ERRORS}) == len(ERRORS)
+
+
+FIGURES = [
+    # Where a field is in another unit than the figures, its name says nothing.
+    (wire.PROGRAM, therapy.RATE_ABOVE_RANGE, "rate_ul_h", (1_300_000, 10, 1_200_000),
+     ": rate_ul_h is 1,300,000 µL/h, allowed are 10 to 1,200,000 µL/h"),
+    (wire.PROGRAM_RAMP, therapy.RATE_ABOVE_RANGE, "vtbi_ul", (1_300_000, 10, 1_200_000),
+     ": 1,300,000 µL/h, allowed are 10 to 1,200,000 µL/h"),
+    (wire.PROGRAM_STEPPED, therapy.RATE_BELOW_RANGE, "steps", (9, 10, 1_200_000),
+     ": 9 µL/h, allowed are 10 to 1,200,000 µL/h"),
+    (wire.PROGRAM_INTERMITTENT, therapy.INTERVAL_TOO_SHORT, "times", (600, 1_201, 359_940),
+     ": 600 s, allowed are 1,201 to 359,940 s"),
+    (wire.PROGRAM_INTERMITTENT, therapy.NO_SUCH_TIME, "times", (1_440, 0, 1_439),
+     ": times is 1,440 min, allowed are 0 to 1,439 min"),
+    (wire.PROGRAM_INTERMITTENT, therapy.VTBI_ABOVE_RANGE, "doses", (1_000, 1, 999),
+     ": doses is 1,000, allowed are 1 to 999"),
+    (wire.PROGRAM_STEPPED, therapy.STEP_NEEDS_VOLUME_OR_TIME, "steps", (3, 0, 0), ": step 3"),
+    (wire.PROGRAM_STEPPED, therapy.STEPS_DO_NOT_SUM, "vtbi_ul", (5_000, 6_000, 6_000),
+     ": vtbi_ul is 5,000 µL, the steps come to 6,000 µL"),
+    (wire.PROGRAM_PURGE, therapy.CANNOT_REVERSE, "reverse", (1, 0, 0), ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "field", "figures", "says"), FIGURES, ids=[row[4] for row in FIGURES]
+)
+def test_figures_are_told_in_their_own_unit(
+    message: int, code: int, field: str, figures: tuple, says: str
+) -> None:
+    index = [row[0] for row in wire.fields_of(message)].index(field)
+    error = refusal(message, code, index, *figures)
+    assert error.what == reason(code) + says
+    assert error.field == field
 
 
 # -- the two codecs -------------------------------------------------------------------------------
@@ -211,8 +287,8 @@ def extreme(message: int, end: int) -> codec.Frame:
         name, kind, size = field[0], field[1], field[end]
         if kind == wire.TEXT:
             values[name] = "é" * (size // 2) + "x" * (size % 2)
-        elif kind == wire.EVENTS:
-            values[name] = [tuple(range_[end - 3] for range_ in RECORD_RANGES)] * size
+        elif kind in wire.RECORDS:
+            values[name] = [tuple(range_[end - 3] for range_ in RECORD_RANGES[kind])] * size
         else:
             values[name] = size
     return codec.Frame(message, 0xFFFFFFFF * (end - 3), 0xFFFF * (end - 3), values)
@@ -233,7 +309,7 @@ OUTSIDE = [
     for index, field in enumerate(wire.fields_of(message))
     for end in (3, 4)
     # The type itself keeps the rest.
-    if (field[1] in (wire.TEXT, wire.EVENTS) and (end == 4 or field[3]))
+    if (field[1] in COUNTED and (end == 4 or field[3]))
     or (field[1] in wire.INTEGERS and field[end] != wire.INTEGERS[field[1]][end - 2])
 ]  # fmt: skip
 
@@ -253,8 +329,8 @@ def test_one_beyond_a_range_is_refused_by_both_ways_in_both_codecs(
     good = frame.values[name]
     if kind == wire.TEXT:
         bad = "x" * beyond
-    elif kind == wire.EVENTS:
-        bad = [(0,) * len(RECORD_RANGES)] * beyond
+    elif kind in wire.RECORDS:
+        bad = [(0,) * len(RECORD_RANGES[kind])] * beyond
     else:
         bad = beyond
     frame.values[name] = bad
@@ -273,29 +349,43 @@ def test_one_beyond_a_range_is_refused_by_both_ways_in_both_codecs(
     )
     content = bytearray(content_of(frame))
     at = wire.HEADER_BYTES + before
-    size = 1 if kind in (wire.TEXT, wire.EVENTS) else wire.INTEGERS[kind][0]
+    size = 1 if kind in COUNTED else wire.INTEGERS[kind][0]
     content[at : at + size] = beyond.to_bytes(size, "little")
     assert both_refuse(sealed(bytes(content))).args == expected
 
 
 def least_size(field: tuple) -> int:
     _, kind, _, least, _ = field
-    return 1 + least if kind == wire.TEXT else 1 if kind == wire.EVENTS else greatest_size(field)
+    return 1 + least if kind == wire.TEXT else 1 if kind in wire.RECORDS else greatest_size(field)
 
 
-@pytest.mark.parametrize("part", range(len(RECORD_RANGES)))
+LISTS = [
+    (message, index, part)
+    for message in NAMES
+    for index, field in enumerate(wire.fields_of(message))
+    if field[1] in wire.RECORDS
+    for part in range(len(wire.RECORDS[field[1]]))
+]
+
+
+@pytest.mark.parametrize(
+    ("message", "index", "part"), LISTS, ids=[f"{NAMES[m]}-{p}" for m, _, p in LISTS]
+)
 @pytest.mark.parametrize("end", [0, 1], ids=["least", "greatest"])
-def test_a_record_out_of_range_is_refused_by_both(part: int, end: int) -> None:
-    record = [0] * len(RECORD_RANGES)
-    record[part] = RECORD_RANGES[part][end] + (-1, 1)[end]
-    values = {"first_kept": 0, "next_event": 0, "records": [tuple(record)]}
-    frame = codec.Frame(wire.REPLY | wire.LOG, 1, 1, values)
-    with pytest.raises(codec.FrameError, match="records"):
+def test_a_record_out_of_range_is_refused_by_both(
+    message: int, index: int, part: int, end: int
+) -> None:
+    name, kind, *_ = wire.fields_of(message)[index]
+    record = [0] * len(RECORD_RANGES[kind])
+    record[part] = RECORD_RANGES[kind][part][end] + (-1, 1)[end]
+    frame = extreme(message, 3)
+    frame.values[name] = [tuple(record)]
+    with pytest.raises(codec.FrameError, match=name):
         codec.encode(frame)
     with pytest.raises(wire.WireError) as refused:
         board_encode(frame)
     assert refused.value.code == wire.OUT_OF_RANGE
-    assert refused.value.field == 2
+    assert refused.value.field == index
 
 
 @given(frames(), st.data())
@@ -346,7 +436,7 @@ def test_text_that_cannot_be_utf_8_is_refused_on_its_way_out() -> None:
 # -- byte stuffing and checksum -------------------------------------------------------------------
 
 # Around the block of 254 bytes that a code byte can span.
-BLOCKS = [b"x" * size for size in (0, 1, 253, 254, 255, 256, 400)] + [
+BLOCKS = [b"x" * size for size in (0, 1, 253, 254, 255, 256, 508, 509, 600)] + [
     b"\x00" * 400, b"x" * 253 + b"\x00", b"x" * 254 + b"\x00", b"x" * 254 + b"\x00\x00y",
 ]  # fmt: skip
 
@@ -361,10 +451,10 @@ def with_examples(*given_examples: bytes):
 
 
 any_bytes = st.one_of(
-    st.binary(max_size=400),
+    st.binary(max_size=600),
     # Long runs without zeros, and few zeros.
-    st.lists(st.integers(0, 300), max_size=4).map(
-        lambda runs: b"\x00".join(b"\x07" * run for run in runs)[:400]
+    st.lists(st.integers(0, 600), max_size=4).map(
+        lambda runs: b"\x00".join(b"\x07" * run for run in runs)[:600]
     ),
 )
 
@@ -394,7 +484,7 @@ def own_decode(stuffed: bytes) -> bytes | None:
         return None
 
 
-@given(st.one_of(st.binary(max_size=400), st.binary(max_size=400).map(cobs.encode)), st.data())
+@given(st.one_of(st.binary(max_size=600), st.binary(max_size=600).map(cobs.encode)), st.data())
 def test_both_refuse_the_same_broken_stuffing(stuffed: bytes, data: st.DataObject) -> None:
     broken = bytearray(stuffed)
     if broken:
@@ -419,7 +509,7 @@ def test_the_checksum_is_the_crc_32_of_ieee_802_3(data: bytes, check: int) -> No
 
 
 def test_a_frame_byte_for_byte() -> None:
-    content = bytes([1, 0x04]) + bytes.fromhex("44332211") + bytes.fromhex("0201") + bytes(4)
+    content = bytes([2, 0x04]) + bytes.fromhex("44332211") + bytes.fromhex("0201") + bytes(4)
     data = wire.encode(wire.START, 0x11223344, 0x0102, [0])
     assert data == cobs.encode(content + crc32(content).to_bytes(4, "little")) + b"\x00"
 
@@ -466,7 +556,7 @@ def corpus() -> list[bytes]:
         damaged[dice.randrange(len(damaged))] ^= 1 << dice.randrange(8)
         altered = bytearray(content)
         altered[dice.randrange(len(altered))] ^= 1 << dice.randrange(8)
-        found += [bytes(damaged), whole[:-2], whole + b"x" * 240]
+        found += [bytes(damaged), whole[:-2], whole + b"x" * wire.GREATEST_BODY_BYTES]
         found += [sealed(piece) for piece in (content[:-1], content + b"\x00", content[:5])]
         # A flipped bit may make text that is UTF-8 only to MicroPython, which looks less closely.
         if not any(field[1] == wire.TEXT for field in wire.fields_of(frame.message)):
@@ -479,9 +569,10 @@ def rolled(dice: random.Random, field: tuple):
     if kind == wire.TEXT:
         text = "".join(dice.choice("aZ0-é€𝄞") for _ in range(greatest // 4))
         return text or "x" * least
-    if kind == wire.EVENTS:
+    if kind in wire.RECORDS:
         count = dice.randint(least, greatest)
-        return [tuple(dice.randint(*range_) for range_ in RECORD_RANGES) for _ in range(count)]
+        ranges = RECORD_RANGES[kind]
+        return [tuple(dice.randint(*range_) for range_ in ranges) for _ in range(count)]
     return dice.randint(least, greatest)
 
 
@@ -525,7 +616,7 @@ def render_messages() -> str:
         if not fields:
             table.append((*head, "", "", "", "", "", ""))
         for index, (field, kind, unit, least, greatest) in enumerate(fields):
-            unit_shown = {wire.TEXT: "bytes", wire.EVENTS: "records"}.get(kind, unit)
+            unit_shown = "bytes" if kind == wire.TEXT else "records" if kind in COUNTED else unit
             table.append(
                 (*head, index, f"`{field}`", kind, unit_shown, f"{least:,}", f"{greatest:,}")
             )
