@@ -28,7 +28,7 @@ from rich.table import Table
 
 from micropump import wire
 from micropump.mechanism import KIND_SYRINGE
-from micropump_host.client import Accepted, Pump, PumpTimeoutError
+from micropump_host.client import Accepted, Pump, PumpRestartedError, PumpTimeoutError
 from micropump_host.errors import MicropumpError
 from micropump_host.image import load_board
 from micropump_host.image.frozen import content_sha256, frozen_files
@@ -189,7 +189,10 @@ class Bench:
         """
         trace = self.pico.pins.watch(self.step_gpio)
         with self.measuring(**settings) as line:
-            with contextlib.suppress(PumpTimeoutError), self._pump(line) as pump:
+            with (
+                contextlib.suppress(PumpTimeoutError, PumpRestartedError),
+                self._pump(line) as pump,
+            ):
                 accepted = self._program(pump, rate_ul_h)
                 trace.clear()
                 pump.start(accepted.program_id)
@@ -210,7 +213,10 @@ class Bench:
         with self.measuring(package, collect_ms=COLLECT_MS, **settings) as line:
             if beside_the_pump:
                 # At high rates the callbacks leave no time for an answer.
-                with contextlib.suppress(PumpTimeoutError), self._pump(line) as pump:
+                with (
+                    contextlib.suppress(PumpTimeoutError, PumpRestartedError),
+                    self._pump(line) as pump,
+                ):
                     pump.start(self._program(pump, RATES_UL_H[0]).program_id)
             trace.clear()
             self.pico.run_ms(PACKAGE_MS)

@@ -41,7 +41,7 @@ ENDED = (controller_module.STOPPED, controller_module.ALARM, controller_module.C
 class NoStepper:
     """Takes quanta and makes nothing of them."""
 
-    def begin(self, start_ms):
+    def begin(self, start_ms, reverse):
         """Nothing to begin."""
 
     def push(self, count, first_us, interval_us, part, whole, credit):
