@@ -211,7 +211,7 @@ def test_error_numbers_are_in_the_range_of_who_gives_them() -> None:
     assert len(ERRORS) == len(THERAPY_ERRORS) + len(CONTROLLER_ERRORS) + len(WIRE_ERRORS)
     assert set(THERAPY_ERRORS) == set(range(1, 25))
     assert set(CONTROLLER_ERRORS) == set(range(32, 47))
-    assert CONTROLLER_ERRORS == numbered(controller, range(32, 64)) | BOLUS_ERRORS
+    assert numbered(controller, range(32, 64)) | BOLUS_ERRORS == CONTROLLER_ERRORS
     assert set(WIRE_ERRORS) == set(range(64, 78))
 
 
