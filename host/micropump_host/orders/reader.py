@@ -131,7 +131,7 @@ class TherapyReader:
         self.note(label, f"{volume_text(volume_ul)} / {duration_text(duration_s)} = {result}")
         return rate_ul_h
 
-    def loading(self, default_ul_h: int = 0) -> Fields:
+    def loading(self, default_ul_h: int = 0) -> dict[str, int]:
         """Return volume and rate of the loading dose, both 0 without one."""
         if not self.table.given("loading"):
             for key in ("loading_rate", "loading_time"):

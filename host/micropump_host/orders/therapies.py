@@ -290,13 +290,14 @@ def _pca(reader: TherapyReader) -> Fields:
     demand_ul_h = reader.rate_ul_h("demand_rate", '"125 mL/h"')
     if not table.given("demand_rate"):
         demand_ul_h = DEMAND_UL_H
+        reader.note("demand_rate", f"{rate_text(DEMAND_UL_H)}, as the order tells none")
     table.required("lockout", '"6 min"')
     lockout_s = reader.duration_s("lockout", '"6 min"')
     (window_1_s, limit_1_ul), (window_2_s, limit_2_ul) = _limits(reader)
     loading = reader.loading(default_ul_h=demand_ul_h)
     vtbi_ul = reader.volume_ul("vtbi", '"50 mL"')
     if not table.given("vtbi"):
-        vtbi_ul = max(0, reader.contents_ul - int(str(loading["loading_ul"])))
+        vtbi_ul = max(0, reader.contents_ul - loading["loading_ul"])
         vtbi_ul = min(GREATEST_VTBI_UL, vtbi_ul)
     return {
         "vtbi_ul": vtbi_ul,
