@@ -15,9 +15,11 @@ import pytest
 import serial
 import serial.rfc2217
 
-from micropump import journal, mechanism, therapy, wire
+from micropump import journal, link, mechanism, program, therapy, wire
 from micropump.link import Identity
 from micropump_host.client import (
+    THERAPY_NAMES,
+    Accepted,
     NotAPumpError,
     PortAbsentError,
     PortBusyError,
@@ -76,6 +78,10 @@ class PumpAtTheLine:
             spoil, self.spoil = self.spoil, None
             said = spoil(said)
         return said
+
+    def skip(self, time_s: float) -> None:
+        """Let so much time pass for the pump, at once."""
+        self.began_s -= time_s
 
     def events(self) -> list[int]:
         log = self.pump.controller.journal
@@ -266,7 +272,8 @@ def test_a_therapy_over_the_line(line: Line, served: PumpAtTheLine) -> None:
         assert pump.pause() == "paused"
         status = pump.status()
         assert status.state == "paused"
-        assert status.alarms == ()
+        # At 1200 mL/h 50 mL are gone in two and a half minutes.
+        assert status.alarms == ("near_empty",)
         assert status.program_id == accepted.program_id
         assert status.item_id == "bd-plastipak-60"
         assert status.target_steps == served.pump.controller.motion.program.vtbi_steps
@@ -279,10 +286,10 @@ def test_a_therapy_over_the_line(line: Line, served: PumpAtTheLine) -> None:
         assert pump.stop() == "stopped"
         names = [event.name for event in pump.events()]
         assert names == [
-            "booted", "host connected", "programmed", "started", "rate changed", "paused",
-            "resumed", "stopped",
+            "booted", "host connected", "programmed", "started", "rate changed", "alarm raised",
+            "paused", "resumed", "stopped",
         ]  # fmt: skip
-        assert [event.number for event in pump.events(first=3)] == [3, 4, 5, 6, 7]
+        assert [event.number for event in pump.events(first=3)] == [3, 4, 5, 6, 7, 8]
         assert next(pump.events(first=4)).text == "from µL/h 120,000, to µL/h 1,200,000"
 
 
@@ -377,6 +384,189 @@ def test_asking_what_the_pump_is_keeps_its_watch_for_silence(
         pump.watch_for_silence(77)
         assert pump.identify().board == "virtual"
         assert served.pump.link._silence_ms == 77_000
+
+
+# -- the therapies --------------------------------------------------------------------------------
+
+SETUP = {
+    "kind": 1, "item_id": "bd-plastipak-60", "content_ul": 50_000, "containers": 1,
+    "order_id": "", "delay_s": 0, "kvo_ul_h": therapy.KVO_BY_RULE,
+}  # fmt: skip
+PCA = SETUP | {
+    "vtbi_ul": 20_000, "rate_ul_h": 1_000, "demand_ul": 100, "demand_ul_h": 360_000,
+    "lockout_s": 360, "window_1_s": 3_600, "limit_1_ul": 10_000, "window_2_s": 0,
+    "limit_2_ul": 0, "loading_ul": 500, "loading_ul_h": 360_000,
+}  # fmt: skip
+FIELDS = {
+    program.CONTINUOUS: SETUP | {"rate_ul_h": 60_000, "vtbi_ul": 20_000, "duration_s": 0,
+                                 "loading_ul": 0, "loading_ul_h": 0},
+    program.INTERMITTENT: SETUP | {"dose_ul": 1_000, "rate_ul_h": 0, "duration_s": 60,
+                                   "interval_s": 3_600, "doses": 2, "times": [(480,), (500,)],
+                                   "clock_s": 28_800},
+    program.RAMP: SETUP | {"vtbi_ul": 20_000, "duration_s": 3_600, "up_s": 600, "down_s": 600},
+    program.STEPPED: SETUP | {"vtbi_ul": 0, "steps": [(60_000, 5_000, 0), (30_000, 0, 600)]},
+    program.PCA: PCA,
+    program.PURGE: SETUP | {"volume_ul": 1_000, "rate_ul_h": 600_000, "reverse": 0},
+}  # fmt: skip
+
+
+def prescribe(pump: Pump, kind: int, **changes: object) -> Accepted:
+    """Program and start a therapy."""
+    accepted = pump.prescribe(kind, FIELDS[kind] | changes)
+    pump.start(accepted.program_id)
+    return accepted
+
+
+def names_of(pump: Pump) -> list[tuple[str, str]]:
+    return [(event.name, event.text) for event in pump.events()]
+
+
+def test_every_therapy_has_a_message_and_a_name() -> None:
+    assert THERAPY_NAMES.keys() == FIELDS.keys() == set(link.PROGRAMS.values())
+
+
+@pytest.mark.parametrize("kind", FIELDS, ids=THERAPY_NAMES.get)
+def test_every_therapy_can_be_prescribed(pty: PtyLine, served: PumpAtTheLine, kind: int) -> None:
+    changes = {"kvo_ul_h": therapy.KVO_OFF}
+    if kind == program.PCA:
+        # An hour at the basal rate instead of a day.
+        changes |= {"rate_ul_h": 20_000, "limit_1_ul": 30_000}
+    with Pump(pty.url, timeout_s=PATIENT_S) as pump:
+        accepted = prescribe(pump, kind, **changes)
+        parts = mechanism.build(1, "bd-plastipak-60", "m5-0.8-16")
+        made = therapy.make(kind, parts, FIELDS[kind] | changes)
+        assert accepted.rate_ul_h == made.first_rate_ul_h()
+        assert accepted.peak_ul_h == made.peak_ul_h()
+        assert accepted.vtbi_ul == made.vtbi_ul
+        assert accepted.duration_s == made.duration_ms() // 1000
+        status = pump.status()
+        assert status.therapy == THERAPY_NAMES[kind]
+        assert status.target_steps == made.vtbi_steps
+        # The first dose is due in this very moment: a tenth of a second is waited for it.
+        states = {program.PURGE: "priming", program.INTERMITTENT: "waiting"}
+        assert status.state == states.get(kind, "infusing")
+        served.skip(accepted.duration_s + 2)
+        status = pump.status()
+        assert status.state == "completed"
+        assert status.given_steps == status.target_steps > 0
+        assert status.given_ul == pytest.approx(status.vtbi_ul)
+        assert status.remaining_s == 0
+        assert status.doses == made.doses
+
+
+def test_a_warning_says_that_containers_have_to_be_changed(pty: PtyLine) -> None:
+    with Pump(pty.url, timeout_s=PATIENT_S) as pump:
+        changes = {"containers": 2, "vtbi_ul": 80_000}
+        accepted = pump.prescribe(program.CONTINUOUS, FIELDS[program.CONTINUOUS] | changes)
+        (warning,) = accepted.warnings
+        assert "containers" in warning
+
+
+def test_boluses_and_demands_over_the_line(pty: PtyLine, served: PumpAtTheLine) -> None:
+    with Pump(pty.url, timeout_s=PATIENT_S) as pump:
+        accepted = prescribe(pump, program.PCA)
+        assert accepted.peak_ul_h == 361_000
+        # The loading dose is 5 s at 360 mL/h, and beside the VTBI.
+        served.skip(10)
+        assert pump.bolus(100, duration_s=60) == "infusing"
+        assert pump.demand() == "infusing"
+        status = pump.status()
+        assert (status.demands_made, status.demands_given) == (1, 1)
+        assert status.lockout_left_s == 360
+        # 100 µL each, in whole microsteps and rounded up.
+        assert status.bolus_left_ul == pytest.approx(200, abs=3)
+        with pytest.raises(PumpRefusedError, match="the lockout is not over") as locked_out:
+            pump.demand()
+        says_what_where_and_what_to_do(locked_out.value, "pump")
+        with pytest.raises(PumpRefusedError, match="a bolus is under way") as running:
+            pump.bolus(100, rate_ul_h=60_000)
+        says_what_where_and_what_to_do(running.value, "pump")
+        served.skip(120)
+        status = pump.status()
+        # Microsteps are of 140 nL.
+        assert status.demand_ul == pytest.approx(100, abs=0.14)
+        assert status.bolus_ul == pytest.approx(600, abs=0.28)
+        assert status.given_steps == status.infused_steps + status.demand_steps + (
+            status.bolus_steps - served.pump.controller.motion.program.phases[0].steps()
+        )
+        assert (status.demands_made, status.demands_given) == (2, 1)
+        told = dict(names_of(pump))
+        steps = served.pump.controller.mechanism().steps_for_ul(100)
+        assert told["bolus started"] == f"steps {steps:,}, rate µL/h 6,000"
+        assert told["bolus done"] == f"steps {steps:,}"
+        assert told["demand given"] == f"steps {steps:,}, number 1"
+        assert told["demand refused"] == "demand 2: the lockout is not over"
+        assert told["command refused"] == "bolus: a bolus is under way already"
+
+
+def test_a_bolus_outside_its_range_says_what_it_may_be(pty: PtyLine) -> None:
+    with Pump(pty.url, timeout_s=PATIENT_S) as pump:
+        prescribe(pump, program.CONTINUOUS)
+        with pytest.raises(PumpRefusedError) as refused:
+            pump.bolus(9, rate_ul_h=60_000)
+        assert refused.value.field == "volume_ul"
+        assert "volume_ul is 9 µL, allowed are 10 to 19,9" in refused.value.what
+        with pytest.raises(PumpRefusedError) as refused:
+            pump.bolus(1_000, duration_s=3)
+        assert refused.value.code == therapy.COMBINED_ABOVE_RANGE
+        assert "1,200,000 µL/h, allowed are 10 to 1,140,000 µL/h" in refused.value.what
+
+
+def test_what_nobody_can_know_is_none(pty: PtyLine, served: PumpAtTheLine) -> None:
+    with Pump(pty.url, timeout_s=PATIENT_S) as pump:
+        idle = pump.status()
+        assert (idle.therapy, idle.remaining_s, idle.content_left_s) == ("", 0, None)
+        prescribe(pump, program.PCA, rate_ul_h=0)
+        served.skip(10)
+        status = pump.status()
+        assert status.state == "infusing"
+        assert status.rate_ul_h == 0
+        assert status.remaining_s is None
+        assert status.content_left_s is None
+        assert status.content_ul == pytest.approx(49_500, abs=2)
+
+
+def test_a_container_is_changed_over_the_line(pty: PtyLine, served: PumpAtTheLine) -> None:
+    with Pump(pty.url, timeout_s=PATIENT_S) as pump:
+        prescribe(pump, program.CONTINUOUS, content_ul=15_000, containers=2)
+        served.skip(1_000)
+        status = pump.status()
+        assert (status.state, status.alarms) == ("alarm", ("container_empty",))
+        assert status.content_ul == 0
+        # The rest of the VTBI at 60 mL/h.
+        assert pump.acknowledge() == "paused"
+        with pytest.raises(PumpRefusedError, match="the container is empty") as empty:
+            pump.resume()
+        says_what_where_and_what_to_do(empty.value, "pump")
+        assert "micropump container" in empty.value.remedy
+        assert pump.change_container(14_000) == "paused"
+        assert pump.status().content_ul == pytest.approx(14_000, abs=1)
+        assert pump.resume() == "infusing"
+        served.skip(1_000)
+        status = pump.status()
+        assert status.given_steps == status.target_steps
+        told = dict(names_of(pump))
+        assert told["container changed"] == "content µL 14,000, left before µL 0"
+
+
+def test_a_secondary_over_the_line(pty: PtyLine, served: PumpAtTheLine) -> None:
+    with Pump(pty.url, timeout_s=PATIENT_S) as pump:
+        primary = prescribe(pump, program.CONTINUOUS)
+        secondary = pump.secondary(content_ul=5_000, vtbi_ul=5_000, duration_s=60)
+        assert secondary.program_id != primary.program_id
+        assert (secondary.rate_ul_h, secondary.vtbi_ul, secondary.duration_s) == (
+            300_000, 5_000, 60
+        )  # fmt: skip
+        assert pump.status().rate_ul_h == 60_000
+        assert pump.start(secondary.program_id) == "infusing"
+        assert pump.status().rate_ul_h == 300_000
+        served.skip(65)
+        status = pump.status()
+        assert status.secondary_ul == pytest.approx(5_000, abs=0.14)
+        assert status.rate_ul_h == 60_000
+        told = dict(names_of(pump))
+        assert told["secondary started"].startswith("rate µL/h 300,000")
+        assert told["secondary done"] == f"{status.secondary_steps:,} steps"
 
 
 # -- refusals -------------------------------------------------------------------------------------
@@ -481,9 +671,9 @@ def of_another_version(data: bytes) -> bytes:
     """What a pump of a later version would say."""
     if not data.strip(b"\x00"):
         return b""
-    was, wire.VERSION = wire.VERSION, 2
+    was, wire.VERSION = wire.VERSION, 3
     try:
-        return wire.encode(wire.ERROR, 0, wire.NO_SEQUENCE, (wire.OTHER_VERSION, 255, 1, 2, 2))
+        return wire.encode(wire.ERROR, 0, wire.NO_SEQUENCE, (wire.OTHER_VERSION, 255, 2, 3, 3))
     finally:
         wire.VERSION = was
 
@@ -495,7 +685,7 @@ STRANGERS = {
     "noise": (garbage(1), "not a pump"),
     "noise without end": (lambda data: b"\x55" * 100, "not a pump"),
     "zeros": (lambda data: bytes(100) if data else b"", "not a pump"),
-    "another version": (of_another_version, "version 2"),
+    "another version": (of_another_version, "version 3"),
 }
 
 
