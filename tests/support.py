@@ -5,10 +5,20 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
-from micropump import catalogue, mechanism, wire
+from micropump import catalogue, mechanism, therapy, wire
 from micropump.controller import Controller
 from micropump.link import Identity
+from micropump.mechanism import Mechanism
 from micropump.motion import edges_us
+from micropump.program import (
+    CONTINUOUS,
+    INTERMITTENT,
+    PCA,
+    PURGE,
+    RAMP,
+    STEPPED,
+    Program,
+)
 from micropump.units import CLOCK_MASK, QUANTUM_MS
 from micropump_virtual.pump import VirtualPump
 
@@ -27,6 +37,54 @@ MECHANISMS = [
     for item in items
     for drive in drives
 ]
+
+# An order of each kind that any pump accepts: the fields of its message on the wire, by name.
+SETUP = {
+    "content_ul": 50_000, "containers": 1, "order_id": "", "delay_s": 0,
+    "kvo_ul_h": therapy.KVO_BY_RULE,
+}  # fmt: skip
+ORDERS = {
+    CONTINUOUS: {
+        "rate_ul_h": 5_000, "vtbi_ul": 10_000, "duration_s": 0, "loading_ul": 0, "loading_ul_h": 0,
+    },
+    INTERMITTENT: {
+        "dose_ul": 500, "rate_ul_h": 60_000, "duration_s": 0, "interval_s": 60, "doses": 3,
+        "times": [], "clock_s": therapy.CLOCK_UNKNOWN_S,
+    },
+    RAMP: {"vtbi_ul": 10_000, "duration_s": 3_600, "up_s": 600, "down_s": 600},
+    STEPPED: {"vtbi_ul": 0, "steps": [(5_000, 1_000, 0), (20_000, 0, 600)]},
+    PCA: {
+        "vtbi_ul": 30_000, "rate_ul_h": 1_000, "demand_ul": 1_000, "demand_ul_h": 60_000,
+        "lockout_s": 360, "window_1_s": 0, "limit_1_ul": 0, "window_2_s": 0, "limit_2_ul": 0,
+        "loading_ul": 0, "loading_ul_h": 0,
+    },
+    PURGE: {"volume_ul": 2_000, "rate_ul_h": 60_000, "reverse": 0},
+}  # fmt: skip
+MESSAGES = {
+    CONTINUOUS: wire.PROGRAM,
+    INTERMITTENT: wire.PROGRAM_INTERMITTENT,
+    RAMP: wire.PROGRAM_RAMP,
+    STEPPED: wire.PROGRAM_STEPPED,
+    PCA: wire.PROGRAM_PCA,
+    PURGE: wire.PROGRAM_PURGE,
+}
+
+
+def order_of(kind: int, **wishes: object) -> dict[str, object]:
+    """The fields of an order that is accepted as it stands, but for the ``wishes``."""
+    fields = {**SETUP, **ORDERS[kind]}
+    assert set(wishes) <= set(fields), wishes
+    return {**fields, **wishes}
+
+
+def program_of(kind: int, parts: Mechanism, **wishes: object) -> Program:
+    """The program of such an order; raises RefusedError."""
+    return therapy.make(kind, parts, order_of(kind, **wishes))
+
+
+def nl_per_step(parts: Mechanism) -> Fraction:
+    """A mechanism's ratio."""
+    return Fraction(parts.nl_num, parts.nl_den)
 
 
 class Schedule:
@@ -76,6 +134,9 @@ class RecordingStepper:
         self.aborts: list[tuple[int, int]] = []
         self.next_ms = 0
         self._begun = 0
+        # Edges up to the last abort, and how many quanta and aborts those are.
+        self._past_us: list[int] = []
+        self._past = (0, 0)
 
     def begin(self, start_ms: int, reverse: bool) -> None:
         self.reverse = reverse
@@ -99,15 +160,18 @@ class RecordingStepper:
 
     def made_edges_us(self) -> list[int]:
         """Every edge that was made, aborted ones left out, on the unwrapped clock."""
-        edges = []
-        begun = 0
-        for until, cut_ms in [*self.aborts, (len(self.quanta), None)]:
+        begun, aborts = self._past
+        for until, cut_ms in self.aborts[aborts:]:
             for start_ms, fields in self.quanta[begun:until]:
-                for at_us in edges_us(*fields):
-                    if cut_ms is None or start_ms * 1000 + at_us <= cut_ms * 1000:
-                        edges.append(start_ms * 1000 + at_us)
+                edges_of = [start_ms * 1000 + at_us for at_us in edges_us(*fields)]
+                self._past_us += [at_us for at_us in edges_of if at_us <= cut_ms * 1000]
             begun = until
-        return edges
+        self._past = (begun, len(self.aborts))
+        return self._past_us + [
+            start_ms * 1000 + at_us
+            for start_ms, fields in self.quanta[begun:]
+            for at_us in edges_us(*fields)
+        ]
 
 
 class Rig:

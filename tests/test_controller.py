@@ -16,9 +16,11 @@ from hypothesis.stateful import (
 )
 
 from micropump import alarms, controller, journal, mechanism, therapy
+from micropump.boluses import NO_DEMAND_HERE
 from micropump.controller import (
     ALARM,
     COMPLETED,
+    CONTAINER_IS_EMPTY,
     DRIVER,
     IDLE,
     INFUSING,
@@ -28,14 +30,19 @@ from micropump.controller import (
     OK,
     OTHER_PROGRAM,
     PAUSED,
+    PRIMING,
     PROGRAMMED,
+    RUNNING,
     STATE_NAMES,
     STOPPED,
+    STOPPING,
+    WAITING,
     WRONG_STATE,
 )
 from micropump.link import Identity
 from micropump.motion import HORIZON_MS, START_DELAY_MS, edges_us
-from micropump.therapy import INFUSED, KVO, KVO_BY_RULE, KVO_OFF
+from micropump.program import CONTINUOUS, INFUSED, KVO, PURGE, SECONDARY, Phase, Program
+from micropump.therapy import KVO_BY_RULE, KVO_OFF
 from micropump.units import CLOCK_MASK, QUANTUM_MS, SMALL_INT_LIMIT
 from micropump_virtual.pump import VirtualPump
 
@@ -43,22 +50,35 @@ SYRINGE = mechanism.syringe("bd-plastipak-60", "t8-2mm-16")
 STEP_NL = Fraction(SYRINGE.nl_num, SYRINGE.nl_den)
 
 
+HEAD = mechanism.peristaltic("masterflex-ls-18", "direct-16")
+
+
 def order(
-    rate_ul_h: int = 60_000, vtbi_ul: int = 100, kvo_ul_h: int = KVO_BY_RULE, content_ul: int = 0
-) -> therapy.Program:
-    content_ul = content_ul or vtbi_ul + 100
-    values = (SYRINGE, rate_ul_h, vtbi_ul, 0, kvo_ul_h, content_ul)
-    assert therapy.check_continuous(*values) == therapy.OK
-    return therapy.continuous(*values)
+    rate_ul_h: int = 60_000,
+    vtbi_ul: int = 100,
+    kvo_ul_h: int = KVO_BY_RULE,
+    content_ul: int = 0,
+    parts: mechanism.Mechanism = SYRINGE,
+    delay_s: int = 0,
+) -> Program:
+    return support.program_of(
+        CONTINUOUS,
+        parts,
+        rate_ul_h=rate_ul_h,
+        vtbi_ul=vtbi_ul,
+        kvo_ul_h=kvo_ul_h,
+        content_ul=content_ul or vtbi_ul + 100,
+        delay_s=delay_s,
+    )
 
 
-def programmed(**wishes: int) -> support.Rig:
+def programmed(**wishes) -> support.Rig:
     rig = support.Rig()
     assert rig.do("load", order(**wishes), 7) == OK
     return rig
 
 
-def infusing(**wishes: int) -> support.Rig:
+def infusing(**wishes) -> support.Rig:
     rig = programmed(**wishes)
     assert rig.do("start", 7) == OK
     rig.run(1000)
@@ -98,6 +118,25 @@ def in_alarm() -> support.Rig:
     return rig
 
 
+def waiting() -> support.Rig:
+    return infusing(kvo_ul_h=KVO_OFF, delay_s=3_600)
+
+
+def stopping() -> support.Rig:
+    """In the middle of a stroke of the head, which takes two seconds to its end."""
+    rig = infusing(parts=HEAD, rate_ul_h=60_000, vtbi_ul=9_000)
+    assert rig.do("pause") == OK
+    return rig
+
+
+def priming() -> support.Rig:
+    rig = support.Rig()
+    assert rig.do("load", support.program_of(PURGE, SYRINGE), 7) == OK
+    assert rig.do("start", 7) == OK
+    rig.run(1000)
+    return rig
+
+
 MAKERS = {
     IDLE: support.Rig,
     PROGRAMMED: programmed,
@@ -107,6 +146,9 @@ MAKERS = {
     COMPLETED: completed,
     STOPPED: stopped,
     ALARM: in_alarm,
+    WAITING: waiting,
+    STOPPING: stopping,
+    PRIMING: priming,
 }
 COMMANDS = {
     "load": (order(), 8),
@@ -115,6 +157,10 @@ COMMANDS = {
     "resume": (),
     "stop": (),
     "set_rate": (30_000,),
+    "bolus": (20, 60_000, 0),
+    "demand": (),
+    "change_container": (5_000,),
+    "load_secondary": (Phase(60_000, 100, SECONDARY), 9),
     "acknowledge": (),
 }
 # Every command that is accepted, and the state after it; all others are refused.
@@ -123,15 +169,21 @@ ACCEPTED = {
     (PROGRAMMED, "load"): PROGRAMMED,
     (PROGRAMMED, "start"): INFUSING,
     (PROGRAMMED, "stop"): STOPPED,
+    (PROGRAMMED, "change_container"): PROGRAMMED,
     (INFUSING, "pause"): PAUSED,
     (INFUSING, "stop"): STOPPED,
     (INFUSING, "set_rate"): INFUSING,
+    (INFUSING, "bolus"): INFUSING,
+    (INFUSING, "load_secondary"): INFUSING,
     (KEEPING_OPEN, "pause"): PAUSED,
     (KEEPING_OPEN, "stop"): STOPPED,
     (KEEPING_OPEN, "acknowledge"): KEEPING_OPEN,
+    (KEEPING_OPEN, "load_secondary"): KEEPING_OPEN,
     (PAUSED, "resume"): INFUSING,
     (PAUSED, "stop"): STOPPED,
     (PAUSED, "set_rate"): PAUSED,
+    (PAUSED, "change_container"): PAUSED,
+    (PAUSED, "load_secondary"): PAUSED,
     (COMPLETED, "load"): PROGRAMMED,
     (COMPLETED, "stop"): STOPPED,
     (COMPLETED, "acknowledge"): COMPLETED,
@@ -139,6 +191,12 @@ ACCEPTED = {
     (STOPPED, "stop"): STOPPED,
     (ALARM, "stop"): ALARM,
     (ALARM, "acknowledge"): PAUSED,
+    (ALARM, "change_container"): ALARM,
+    (WAITING, "pause"): PAUSED,
+    (WAITING, "stop"): STOPPED,
+    (STOPPING, "stop"): STOPPED,
+    (PRIMING, "pause"): STOPPED,
+    (PRIMING, "stop"): STOPPED,
 }
 
 
@@ -152,6 +210,9 @@ def face(rig: support.Rig) -> tuple:
         rig.controller.remaining_s(),
         motion.running,
         motion.planned_rate_ul_h(),
+        motion.bolus.left,
+        rig.controller.content_ul(),
+        rig.controller.motion.left_rest,
         tuple(motion.delivered_rest),
         len(rig.stepper.quanta),
         rig.events(),
@@ -170,7 +231,8 @@ def test_each_command_in_each_state(state, name):
         assert answer == OK
         assert rig.controller.state == ACCEPTED[state, name]
     else:
-        assert answer == WRONG_STATE
+        # This program is not one of demands, whatever its state.
+        assert answer == (NO_DEMAND_HERE if name == "demand" else WRONG_STATE)
         assert face(rig) == before
 
 
@@ -243,7 +305,7 @@ def test_nothing_runs_while_the_driver_has_a_fault():
 )
 def test_an_interlock_stops_at_the_exact_step_however_late_its_tick(rate_ul_h, stops):
     rig = support.Rig(SMALL_INT_LIMIT - 2000)
-    rig.do("load", order(rate_ul_h=rate_ul_h, vtbi_ul=50_000), 7)
+    rig.do("load", order(rate_ul_h=rate_ul_h, vtbi_ul=50_000, content_ul=60_000), 7)
     schedule = support.Schedule(STEP_NL)
     rig.do("start", 7)
     for run_ms, late_ms in stops:
@@ -342,7 +404,8 @@ def test_the_events_of_a_whole_infusion_in_order():
     ("kvo_ul_h", "content_ul", "expected"),
     [
         (KVO_BY_RULE, 101, {alarms.END_OF_INFUSION, alarms.CONTAINER_EMPTY}),
-        (KVO_BY_RULE, 100, {alarms.CONTAINER_EMPTY}),
+        # The VTBI is reached before it is seen that nothing is there to keep the vein open with.
+        (KVO_BY_RULE, 100, {alarms.END_OF_INFUSION, alarms.CONTAINER_EMPTY}),
         (KVO_OFF, 100, {alarms.CONTAINER_EMPTY}),
         (KVO_OFF, 200, {alarms.END_OF_INFUSION}),
     ],
@@ -395,14 +458,16 @@ def test_the_end_of_the_vtbi_is_announced_once_whenever_the_pump_is_halted(ms, h
     assert rig.controller.delivered_steps(INFUSED) == SYRINGE.steps_for_ul(100)
 
 
-def test_nothing_left_to_resume():
+def test_a_pause_behind_the_last_step_is_the_end():
     rig = infusing(kvo_ul_h=KVO_OFF)
     # Between the last step, 6048.4 ms after the start, and the end of its quantum.
     rig.run(5049)
+    assert rig.controller.state == INFUSING
     assert rig.do("pause") == OK
-    assert rig.do("resume") == NOTHING_LEFT
-    assert rig.controller.state == PAUSED
+    assert rig.controller.state == COMPLETED
+    assert rig.controller.active_alarms == 1 << alarms.END_OF_INFUSION
     assert rig.controller.delivered_steps(INFUSED) == SYRINGE.steps_for_ul(100)
+    assert rig.do("resume") == WRONG_STATE
 
 
 @settings(max_examples=60)
@@ -557,9 +622,7 @@ class Interleaving(RuleBasedStateMachine):
         kvo_ul_h=st.sampled_from([KVO_BY_RULE, KVO_OFF, 10]),
     )
     def load(self, rate_ul_h, starts, vtbi_ul, more_ul, kvo_ul_h):
-        values = (self.parts, rate_ul_h, vtbi_ul, 0, kvo_ul_h, vtbi_ul + more_ul)
-        assert therapy.check_continuous(*values) == OK
-        program = therapy.continuous(*values)
+        program = order(rate_ul_h, vtbi_ul, kvo_ul_h, vtbi_ul + more_ul, self.parts)
         was = self.state
         answer = self.command("load", program, self.program_id + 1)
         assert (answer == OK) == (self.state == PROGRAMMED)
@@ -580,11 +643,12 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule()
     def pause(self):
-        running = self.state in (INFUSING, KEEPING_OPEN)
+        running = self.state in RUNNING
         answer = self.command("pause")
         # The tick of the command itself may have found the end, or the interlock open.
         assert answer in (OK, WRONG_STATE)
-        assert self.state in HALTED
+        # A head finishes its stroke.
+        assert self.state in HALTED or self.state == STOPPING
         assert running or answer == WRONG_STATE
 
     @rule()
@@ -594,7 +658,8 @@ class Interleaving(RuleBasedStateMachine):
         if was != PAUSED:
             assert answer == WRONG_STATE
         elif answer != OK:
-            assert answer == (INTERLOCK if self.pump.inputs.interlock_open else NOTHING_LEFT)
+            left = NOTHING_LEFT, CONTAINER_IS_EMPTY
+            assert answer == INTERLOCK if self.pump.inputs.interlock_open else answer in left
             assert self.state == PAUSED
 
     @precondition(lambda self: self.state != IDLE)
@@ -602,6 +667,9 @@ class Interleaving(RuleBasedStateMachine):
     def stop(self, sure):
         # Seldom, or there would be little else.
         if sure == 0:
+            assert self.command("stop") == OK
+            assert self.state in (STOPPED, ALARM, STOPPING)
+            # Told again, it stops at once.
             assert self.command("stop") == OK
             assert self.state in (STOPPED, ALARM)
             assert not self.pump.controller.motion.running
@@ -648,7 +716,7 @@ class Interleaving(RuleBasedStateMachine):
         """The processor is away, and its next tick comes so much later: the motor may starve."""
         pump = self.pump
         lead_ms = pump.controller.motion.lead_ms() if pump.controller.motion.running else None
-        done = pump.controller.motion.finished or pump.inputs.interlock_open
+        done = pump.controller.motion.is_at_end() or pump.inputs.interlock_open
         stands_ms = pump.stepper.now_ms
         pump.due_ms = pump.now_ms + ms
         pump.advance(pump.now_ms + ms)
@@ -702,7 +770,7 @@ class Interleaving(RuleBasedStateMachine):
         if self.program is None:
             return
         running = self.pump.controller.motion.running
-        assert running == (self.state in (INFUSING, KEEPING_OPEN))
+        assert running == (self.state in (INFUSING, KEEPING_OPEN, STOPPING))
         assert not self.pump.controller.motion.mismatch
         assert (self.state != ALARM) or self.pump.controller.active_alarms
 
@@ -744,8 +812,8 @@ def test_kvo_follows_a_titrated_rate_and_is_never_above_it(kvo_ul_h, titrated_ul
     rig = infusing(kvo_ul_h=kvo_ul_h)
     assert rig.do("set_rate", titrated_ul_h) == OK
     program = rig.controller.motion.program
-    assert [program.bucket[phase] for phase in range(program.count)] == [INFUSED, KVO]
-    assert program.rate_ul_h[1] == then_ul_h
+    assert [phase.bucket for phase in program.phases] == [INFUSED, KVO]
+    assert program.phases[1].rate_ul_h == then_ul_h
 
 
 def test_a_stepper_that_has_run_dry_stops_the_pump_in_alarm():

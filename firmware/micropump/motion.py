@@ -434,9 +434,10 @@ class Motion:
                 into = max(0, into - QUANTUM_MS)
             else:
                 undone += self._taken(at)
+                flowed_alone = self._slot_exact[at] and not self._slot_given[at]
                 self._cut(at, made)
                 undone -= self._taken(at)
-                if self._slot_exact[at]:
+                if flowed_alone:
                     self._restore_parts(at, into, made, steps)
                 self._count_slot(at)
                 self.phase = self.planning
@@ -783,7 +784,10 @@ class Motion:
 
         Of its ``planned`` steps ``done`` are made.
         """
-        if self._slot_given[at] or self.planning != self._slot_phase[at]:
+        if self.planning != self._slot_phase[at]:
+            return
+        if self._slot_hold[at] or self.finishing:
+            # The program waited.
             return
         parts = self._slot_parts[at]
         size = self._step_parts

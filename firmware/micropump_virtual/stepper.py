@@ -19,6 +19,7 @@ class VirtualStepper:
         now_ms: the present, set by the pump before each tick or command; not wrapped.
         used: quanta with steps that ``drain`` has not yet taken.
         aborted_ms: when the last abort was, or -1; the pump sets it back.
+        since_abort: how many of the used are of after the last abort.
 
     """
 
@@ -26,6 +27,7 @@ class VirtualStepper:
         self.now_ms = 0
         self.used = 0
         self.aborted_ms = -1
+        self.since_abort = 0
         # A ring of the quanta with steps; the one before _free is the newest.
         self._ring = [0] * (_SLOTS * _FIELDS)
         self._free = 0
@@ -57,6 +59,7 @@ class VirtualStepper:
             ring[at + 6] = credit
             self._free = (self._free + 1) % _SLOTS
             self.used += 1
+            self.since_abort += 1
             self._since_begin += 1
             self._made = (self._made + count) & CLOCK_MASK
         self._next_ms = later_ms(self._next_ms, QUANTUM_MS)
@@ -67,6 +70,7 @@ class VirtualStepper:
             self._made -= self._undone((self._free - back) % _SLOTS, now_ms)
         self._made &= CLOCK_MASK
         self.aborted_ms = self.now_ms
+        self.since_abort = 0
         return self._made
 
     def drain(self) -> list:
