@@ -699,6 +699,7 @@ def test_an_example_is_an_order_that_can_be_delivered(path):
 
 # file -> what it comes to: rate_ul_h, kvo_ul_h, number of warnings; and its nominal time.
 EXPECTED = {
+    "antibiotic-over-a-day": (10_000, 3_000, 0, 86_400),
     "demo-peristaltic": (25_000, 3_000, 0, 7_200),
     "demo-syringe": (5_000, 1_000, 0, 7_200),
     "fast-from-a-bag": (1_200_000, 0, 0, 1_500),
@@ -708,7 +709,6 @@ EXPECTED = {
     "own-keep-open-rate": (4_000, 500, 0, 10_800),
     "slow-from-a-large-syringe": (500, 500, 2, 21_600),
     "to-the-last-drop": (6_000, 1_000, 0, 10_800),
-    "volume-over-a-day": (10_000, 3_000, 0, 86_400),
 }
 
 

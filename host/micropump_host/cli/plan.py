@@ -107,6 +107,8 @@ def _show(checked: CheckedOrder, schedule: Schedule, clock_s: int | None, show_a
             table.add_row(*_cells(row, clock_s))
     console.print(table)
     console.print(_summary(checked, schedule))
+    if checked.program.times_min and clock_s is None:
+        remarks.print("Counted from the first of its times of day; --at tells another start")
     for warning in checked.warnings:
         remarks.print(f"[yellow]warning:[/yellow] {warning}")
 
@@ -122,10 +124,11 @@ def _cells(row: Row, clock_s: int | None) -> tuple[str, ...]:
     rate = f"{row.rate_ml_h:,.7g}"
     if row.stairs_ml_h:
         rate = f"{row.rate_ml_h:,.7g} → {row.end_rate_ml_h:,.7g}"
+    lasts = "until empty" if row.rate_ml_h else "until given"
     return (
         str(row.number),
         _at(row.start_s, clock_s),
-        "until empty" if row.duration_s is None else duration(row.duration_s),
+        lasts if row.duration_s is None else duration(row.duration_s),
         row_name(row),
         rate if row.rate_ml_h or row.stairs_ml_h else "–",
         f"{row.volume_ml:,.3f}",
@@ -141,6 +144,11 @@ def _at(at_s: float, clock_s: int | None) -> str:
     return f"{time} +{days} d" if days else time
 
 
+def _rates(schedule: Schedule) -> str:
+    least, greatest = f"{schedule.least_rate_ml_h:,.7g}", f"{schedule.greatest_rate_ml_h:,.7g}"
+    return f"{greatest} mL/h" if least == greatest else f"{least} to {greatest} mL/h"
+
+
 def _summary(checked: CheckedOrder, schedule: Schedule) -> Table:
     table = Table(show_header=False, box=None)
     end = "with the last demand" if schedule.duration_s is None else duration(schedule.duration_s)
@@ -150,9 +158,7 @@ def _summary(checked: CheckedOrder, schedule: Schedule) -> Table:
         table.add_row("loading dose", f"{schedule.loading_ml:,.6g} mL beside it")
     if checked.amount is not None:
         table.add_row("drug in all", f"{exact_text(checked.amount)} {checked.amount_unit}")
-    table.add_row(
-        "rate", f"{schedule.least_rate_ml_h:,.7g} to {schedule.greatest_rate_ml_h:,.7g} mL/h"
-    )
+    table.add_row("rate", _rates(schedule))
     needed = f"{schedule.containers} planned, {schedule.containers_needed} needed"
     table.add_row("containers", needed)
     for change in schedule.changes:

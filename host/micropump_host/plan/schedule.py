@@ -1,6 +1,8 @@
 """A program's schedule: its stretches, the ends of its containers, what a patient may ask for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from micropump.doses import OK, DoseLimits
 from micropump.program import (
@@ -36,11 +38,11 @@ class Row:
         what: "infuse", "KVO", "wait", "ramp up" …
         dose: the number of an intermittent dose, from 1; 0 for what is none.
         start_s: from the start of the program.
-        duration_s: None where only the end of the container is one.
+        duration_s: None where only the end of the container is one, or the last demand.
         rate_ml_h, end_rate_ml_h: at its beginning and at its end.
         volume_ml: in it; of an endless KVO what the containers still hold.
         total_ml: since the start, at its end, of all kinds.
-        stairs: the rates of a ramp as the pump makes it, mL/h; empty for what is none.
+        stairs_ml_h: the rates of a ramp as the pump makes it; empty for what is none.
 
     """
 
@@ -77,9 +79,10 @@ class Demands:
     """The most that a patient can get of a PCA, asking all the time.
 
     Attributes:
-        times_s: when each demand is granted, over the first day at most or until the VTBI is in.
+        times_s: when each demand is granted, from the start of the program: over the first day at
+            most, or as long as the VTBI has room for one.
         demand_ml: what each gives.
-        in_first_hour: how many are granted in it.
+        in_first_hour: how many are granted in the hour that the first of them begins.
         lockout_s: from one to the next at least.
         windows: (hours, most mL) of each rolling limit.
 
@@ -105,7 +108,7 @@ class Schedule:
         least_rate_ml_h, greatest_rate_ml_h: of the therapy, KVO not included.
         containers, containers_needed: planned, and needed.
         changes: when each container is empty.
-        demands: of a PCA.
+        demands: of a PCA, else None.
 
     """
 
@@ -134,7 +137,7 @@ def schedule_of(checked: CheckedOrder) -> Schedule:
     unknown_end = made.kind == PCA and checked.first_rate_ul_h == 0
     return Schedule(
         rows=rows,
-        duration_s=None if unknown_end else checked.duration_s,
+        duration_s=None if unknown_end else made.duration_ms() / _MS_PER_S,
         vtbi_ml=checked.vtbi_ul / 1000,
         loading_ml=checked.loading_ul / 1000,
         kept_open_ml=sum(
@@ -144,7 +147,7 @@ def schedule_of(checked: CheckedOrder) -> Schedule:
         greatest_rate_ml_h=checked.greatest_rate_ul_h / 1000,
         containers=checked.containers,
         containers_needed=checked.containers_needed,
-        changes=() if made.reverse else _changes(made, rows),
+        changes=() if made.reverse else _changes(made),
         demands=_demands(checked) if made.kind == PCA else None,
     )
 
@@ -155,28 +158,41 @@ def _ml(made: Program, steps: int) -> float:
 
 def _rows(made: Program) -> tuple[Row, ...]:
     rows: list[Row] = []
-    total_ml = 0.0
-    held_ml = made.content_ul * made.containers / 1000
-    for number, stretch in enumerate(timeline(made), 1):
+    total_steps = 0
+    for stretch in timeline(made):
         phase: Phase = made.phases[stretch.phase]
         endless = stretch.duration_ms < 0
-        volume_ml = max(0.0, held_ml - total_ml) if endless else _ml(made, stretch.steps)
-        total_ml += volume_ml
+        steps = _held_steps(made) - total_steps if endless else stretch.steps
+        if endless and steps <= 0:
+            # The VTBI is all that the containers hold.
+            break
+        total_steps += steps
+        is_open = endless or _is_on_demand(made, stretch)
         rows.append(
             Row(
-                number=number,
+                number=len(rows) + 1,
                 what=_what(made, stretch, phase),
                 dose=stretch.dose + 1 if phase.is_dose else 0,
                 start_s=stretch.start_ms / _MS_PER_S,
-                duration_s=None if endless else stretch.duration_ms / _MS_PER_S,
+                duration_s=None if is_open else stretch.duration_ms / _MS_PER_S,
                 rate_ml_h=stretch.rate_ul_h / 1000,
                 end_rate_ml_h=stretch.end_rate_ul_h / 1000,
-                volume_ml=volume_ml,
-                total_ml=total_ml,
+                volume_ml=_ml(made, steps),
+                total_ml=_ml(made, total_steps),
                 stairs_ml_h=_stairs(phase),
             )
         )
     return tuple(rows)
+
+
+def _held_steps(made: Program) -> int:
+    """Microsteps in all containers, each of which is counted down by itself."""
+    return made.content_steps() * made.containers
+
+
+def _is_on_demand(made: Program, stretch: Stretch) -> bool:
+    """Whether nothing flows by itself, and demands alone bring the end nearer."""
+    return made.kind == PCA and stretch.bucket == INFUSED and stretch.rate_ul_h == 0
 
 
 def _stairs(phase: Phase) -> tuple[float, ...]:
@@ -193,74 +209,90 @@ def _what(made: Program, stretch: Stretch, phase: Phase) -> str:
     if made.kind == INTERMITTENT:
         return "dose"
     if made.kind == PCA and stretch.bucket == INFUSED:
-        return "basal" if stretch.rate_ul_h else "on demand"
+        return "on demand" if _is_on_demand(made, stretch) else "basal"
     return _NAMES[stretch.bucket]
 
 
-def _changes(made: Program, rows: tuple[Row, ...]) -> tuple[ContainerChange, ...]:
-    """When counted volume reaches the end of each container; along a ramp stair by stair."""
+def _changes(made: Program) -> tuple[ContainerChange, ...]:
+    """When the microsteps of each container are made; along a ramp stair by stair."""
     changes: list[ContainerChange] = []
-    content_ml = made.content_ul / 1000
-    done_ml = 0.0
-    for row in rows:
-        at_s = row.start_s
-        for rate_ml_h, volume_ml in _pieces(row):
-            if rate_ml_h == 0:
-                continue
-            while len(changes) < made.containers:
-                due_ml = content_ml * (len(changes) + 1) - done_ml
-                if due_ml > volume_ml + 1e-9:
+    done_steps = 0
+    for stretch in timeline(made):
+        at_ms = float(stretch.start_ms)
+        for rate_ul_h, steps in _pieces(made, stretch):
+            while rate_ul_h and len(changes) < made.containers:
+                due_steps = made.content_steps() * (len(changes) + 1) - done_steps
+                if due_steps > steps:
                     break
                 number = len(changes) + 1
-                end_s = at_s + due_ml / rate_ml_h * 3600
+                end_s = (at_ms + _flow_ms(made, rate_ul_h, due_steps)) / _MS_PER_S
                 changes.append(ContainerChange(number, end_s, number == made.containers))
-            done_ml += volume_ml
-            at_s += volume_ml / rate_ml_h * 3600
+            done_steps += steps
+            at_ms += _flow_ms(made, rate_ul_h, steps) if rate_ul_h else 0.0
     return tuple(changes)
 
 
-def _pieces(row: Row) -> list[tuple[float, float]]:
-    """Rates and volumes of a row, mL/h and mL: a ramp's stairs, which are equally long."""
-    if not row.stairs_ml_h:
-        return [(row.rate_ml_h, row.volume_ml)]
-    whole = sum(row.stairs_ml_h)
-    return [(rate, row.volume_ml * rate / whole) for rate in row.stairs_ml_h]
+def _flow_ms(made: Program, rate_ul_h: int, steps: int) -> float:
+    return _ml(made, steps) * 1e3 / rate_ul_h * 3600 * _MS_PER_S
+
+
+def _steps_in(made: Program, rate_ul_h: int, ms: int) -> int:
+    # µL/h are nL per 3600 ms.
+    return rate_ul_h * ms * made.mechanism.nl_den // (3600 * made.mechanism.nl_num)
+
+
+def _pieces(made: Program, stretch: Stretch) -> list[tuple[int, int]]:
+    """Rates in µL/h and microsteps of a stretch: of a ramp its stairs, which are equally long."""
+    phase: Phase = made.phases[stretch.phase]
+    if stretch.duration_ms < 0:
+        return [(stretch.rate_ul_h, _held_steps(made))]
+    if phase.stairs == 1:
+        return [(stretch.rate_ul_h, stretch.steps)]
+    rates_ul_h = [phase.stair_ul_h(stair) for stair in range(phase.stairs)]
+    ends = [0, *(stretch.steps * part // sum(rates_ul_h) for part in accumulate(rates_ul_h))]
+    return [
+        (rate, end - begin) for rate, (begin, end) in zip(rates_ul_h, pairwise(ends), strict=True)
+    ]
 
 
 def _demands(checked: CheckedOrder) -> Demands:
     """Ask the core's own limits for a demand at every second."""
     made = checked.program
     ordered = checked.prescription.number
-    limits: DoseLimits = made.limits  # type: ignore[assignment]
-    trial = DoseLimits(limits.lockout_ms, limits.windows)
-    first = made.first_rate_ul_h()
-    trial.set_basal(0, basal_steps(made, first))
-    loading_ms = 0
-    left = made.vtbi_steps
-    for stretch in timeline(made):
-        if stretch.bucket == INFUSED:
-            loading_ms = stretch.start_ms
-            break
-        if stretch.bucket == BOLUS:
-            trial.open(stretch.steps)
-            trial.close(stretch.start_ms + stretch.duration_ms, stretch.steps)
-    times_s: list[float] = []
-    for now_s in range(-(-loading_ms // _MS_PER_S), DAY_S):
-        basal = first * now_s * made.mechanism.nl_den // (3600 * made.mechanism.nl_num) // 1000
-        if made.demand_steps > left - basal:
-            break
-        if trial.demand(now_s * _MS_PER_S, made.demand_steps) == OK:
-            times_s.append(float(now_s))
-            left -= made.demand_steps
-    start_s = times_s[0] if times_s else 0.0
+    times_s = tuple(_granted_s(made))
     return Demands(
-        times_s=tuple(times_s),
+        times_s=times_s,
         demand_ml=ordered("demand_ul") / 1000,
-        in_first_hour=sum(at_s < start_s + 3600 for at_s in times_s),
-        lockout_s=limits.lockout_ms / _MS_PER_S,
+        in_first_hour=sum(at_s < times_s[0] + 3600 for at_s in times_s),
+        lockout_s=float(ordered("lockout_s")),
         windows=tuple(
             (ordered(f"window_{number}_s") / 3600, ordered(f"limit_{number}_ul") / 1000)
             for number in (1, 2)
             if ordered(f"window_{number}_s")
         ),
     )
+
+
+def _granted_s(made: Program) -> Iterator[float]:
+    """When a demand is granted to somebody who asks at every second of the first day."""
+    limits: DoseLimits = made.limits  # type: ignore[assignment]
+    trial = DoseLimits(limits.lockout_ms, limits.windows)
+    first_ul_h = made.first_rate_ul_h()
+    trial.set_basal(0, basal_steps(made, first_ul_h))
+    begin_ms = 0
+    for stretch in timeline(made):
+        if stretch.bucket == INFUSED:
+            begin_ms = stretch.start_ms
+            break
+        if stretch.bucket == BOLUS:
+            trial.open(stretch.steps)
+            trial.close(stretch.start_ms + stretch.duration_ms, stretch.steps)
+    given_steps = 0
+    for now_s in range(-(-begin_ms // _MS_PER_S), DAY_S):
+        now_ms = now_s * _MS_PER_S
+        basal = _steps_in(made, first_ul_h, now_ms - begin_ms)
+        if made.demand_steps > made.vtbi_steps - given_steps - basal:
+            return
+        if trial.demand(now_ms, made.demand_steps) == OK:
+            given_steps += made.demand_steps
+            yield float(now_s)
