@@ -1296,9 +1296,8 @@ def test_a_secondary_is_started_by_its_own_id_and_the_primary_goes_on() -> None:
     body = wire.open_frame(host.last[:-1])[3]
     secondary_id = accepted["program_id"]
     assert secondary_id == crc32(bytes([wire.PROGRAM_SECONDARY]) + body) != primary_id
-    assert (accepted["rate_ul_h"], accepted["vtbi_ul"], accepted["duration_s"]) == (
-        360_000, 1_000, 10
-    )  # fmt: skip
+    flow = [accepted[name] for name in ("rate_ul_h", "peak_ul_h", "vtbi_ul", "duration_s")]
+    assert flow == [360_000, 360_000, 1_000, 10]
     host.wait(5_000)
     assert host.delivered(program.SECONDARY) == 0
     for other in (primary_id, 0, secondary_id ^ 1):

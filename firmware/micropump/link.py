@@ -239,9 +239,13 @@ class Link:
         except therapy.RefusedError as error:
             raise _explained(error, message) from None
         _obey(self.controller.load(now_ms, program, program_id))
-        seconds = program.duration_ms() // 1000
-        rate_ul_h = program.first_rate_ul_h()
-        return self._accepted(program_id, program, rate_ul_h, program.vtbi_ul, seconds)
+        flow = (
+            program.first_rate_ul_h(),
+            program.peak_ul_h(),
+            program.vtbi_ul,
+            program.duration_ms() // 1000,
+        )
+        return self._accepted(program_id, program, flow)
 
     def _secondary(self, now_ms: int, values: list, program_id: int) -> tuple:
         message = wire.PROGRAM_SECONDARY
@@ -255,17 +259,18 @@ class Link:
             raise _explained(error, message) from None
         _obey(self.controller.load_secondary(now_ms, phase, program_id))
         seconds = program.flow_ms(phase, phase.steps()) // 1000
-        return self._accepted(program_id, program, phase.rate_ul_h, order["vtbi_ul"], seconds)
+        flow = (phase.rate_ul_h, phase.rate_ul_h, order["vtbi_ul"], seconds)
+        return self._accepted(program_id, program, flow)
 
-    def _accepted(
-        self, program_id: int, program, rate_ul_h: int, vtbi_ul: int, duration_s: int
-    ) -> tuple:
+    def _accepted(self, program_id: int, program, flow: tuple) -> tuple:
+        """What the host is told; ``flow`` is (rate and peak rate µL/h, VTBI µL, duration s)."""
         parts = program.mechanism
+        rate_ul_h, peak_ul_h, vtbi_ul, duration_s = flow
         return (
             program_id,
             program.warnings,
             rate_ul_h,
-            max(rate_ul_h, program.peak_ul_h()),
+            peak_ul_h,
             vtbi_ul,
             min(duration_s, _U32),
             program.kvo_ul_h,
