@@ -71,13 +71,14 @@ class Phase:
     def stair_ul_h(self, stair: int) -> int:
         """The rate of a stair, that of the ramp at the stair's middle; µL/h.
 
-        What little is left of the steps when the ramp's time is over, as rates are rounded, follows
-        at the ramp's mean rate: stair ``stairs`` is that.
+        What little is left of the steps when the ramp's time is over follows as stair ``stairs``:
+        that is at most what flows in the quantum in which it begins, so a tenth of the rate takes a
+        second at most, and is no jump for the motor.
         """
         if self.stairs == 1:
             return self.rate_ul_h
         if stair == self.stairs:
-            return (self.rate_ul_h + self.end_rate_ul_h + 1) // 2
+            return max(1, self.end_rate_ul_h, self.rate_ul_h // 10)
         rise = (2 * stair + 1) * (self.end_rate_ul_h - self.rate_ul_h)
         return max(1, self.rate_ul_h + (rise + self.stairs) // (2 * self.stairs))
 
