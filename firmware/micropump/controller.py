@@ -498,10 +498,14 @@ class Controller:
         if self.state not in (INFUSING, KEEPING_OPEN, PAUSED) or motion.finished:
             return WRONG_STATE
         program = motion.program
-        under_way = program.phases[motion.planning]
-        if program.kind not in (CONTINUOUS, STEPPED) or under_way.quanta:
+        if program.kind not in (CONTINUOUS, STEPPED):
             return NO_SECONDARY_HERE
-        return OK if under_way.bucket in (INFUSED, KVO) else NO_SECONDARY_HERE
+        # What is planned but not delivered may be taken back for it.
+        for number in range(motion.phase, motion.planning + 1):
+            phase = program.phases[number]
+            if phase.quanta or phase.bucket not in (INFUSED, KVO):
+                return NO_SECONDARY_HERE
+        return OK
 
     def _start_secondary(self, now_ms: int) -> int:
         """The secondary before what is left of the program, which goes on afterwards."""
@@ -587,8 +591,10 @@ class Controller:
             if phase.is_endless() and left == INFUSED:
                 self._note_steps(journal.VTBI_REACHED, INFUSED)
                 self.raise_alarm(alarms.END_OF_INFUSION)
-            else:
+            elif not phase.is_dose:
                 self._note(journal.PHASE_STARTED, motion.phase, phase.rate_ul_h)
+        if phase.is_dose:
+            self._note(journal.DOSE_STARTED, motion.doses_done + 1, 0)
         self._set_near()
 
     def _show_phase(self) -> None:
@@ -597,7 +603,7 @@ class Controller:
         phase = motion.program.phases[motion.phase]
         if phase.bucket == KVO:
             self.state = KEEPING_OPEN if phase.rate_ul_h else WAITING
-        elif phase.bucket in (PRIMED, RETRACTED):
+        elif phase.bucket == PRIMED or phase.bucket == RETRACTED:  # noqa: PLR1714 (a tuple would be made)
             self.state = PRIMING
         else:
             self.state = INFUSING

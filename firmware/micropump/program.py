@@ -286,6 +286,10 @@ class Program:
         """From the start of the dose in ``phase`` to that of the next, ms."""
         return self.phases[phase + 1].quanta * QUANTUM_MS
 
+    def duration_s(self) -> int:
+        """``duration_ms`` to the nearest second."""
+        return (self.duration_ms() + 500) // 1000
+
     def duration_ms(self) -> int:
         """From the start to the last of the VTBI, delays and gaps included; ms."""
         return self.remaining_ms(0, 0, self.phases[0].steps(), 0, 0)

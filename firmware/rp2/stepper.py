@@ -101,7 +101,6 @@ class PioStepper:
         # The generator's time begins with a pause that ends where the first quantum does.
         self._quantum[7] = -START_DELAY_MS * 1000
         self._begun_us = ((start_ms - START_DELAY_MS) * 1000) & CLOCK_MASK
-        _clear(_PIO0_FDEBUG, _TX_STALL)
         _clear(_PIO0_IRQ, generator.PARKED_FLAG)
         self.running = True
 
@@ -135,6 +134,9 @@ class PioStepper:
             passed_us = (time.ticks_us() - self._begun_us) & CLOCK_MASK
             self._buffers[at][0] -= (passed_us + _TO_FIRST_TICK_US) << 6
             transfer.active(1)
+            # Not before there are words again: a generator that ran dry at the end of the last
+            # infusion is still short of one until then.
+            _clear(_PIO0_FDEBUG, _TX_STALL)
             self._machine.active(1)
         else:
             before = self._transfers[at - 1]
