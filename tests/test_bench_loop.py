@@ -130,7 +130,7 @@ SCRIPTS = {
     "peristaltic": (
         KIND_PERISTALTIC,
         [("order", 25_000, 500, 500_000), ("advance", 50_050), ("set_rate", 499_999),
-         ("advance", 3_000), ("pause",), ("advance", 250), ("resume",), ("advance", MINUTE_MS)],
+         ("advance", 3_000), ("pause",), ("advance", 2_345), ("resume",), ("advance", MINUTE_MS)],
     ),
     "interlock": (
         KIND_SYRINGE,

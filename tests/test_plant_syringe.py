@@ -18,6 +18,7 @@ REAL = SyringeImperfections(
     periodic_error_um=0.0,
     periodic_phase_rad=0.0,
     backlash_um=0.0,
+    screw_backlash_um=0.0,
     drive_stiffness_n_per_mm=200.0,
     static_friction_n=10.0,
     kinetic_friction_n=7.0,

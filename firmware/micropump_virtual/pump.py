@@ -1,6 +1,7 @@
 """A whole pump in virtual time: controller, link and virtual stepper, advanced as it is told."""
 
-from micropump.controller import Controller
+from micropump import journal
+from micropump.controller import COMPLETED, IDLE, PROGRAMMED, STOPPED, Controller
 from micropump.link import Identity, Link
 from micropump.units import CLOCK_MASK
 from micropump_virtual.stepper import VirtualStepper
@@ -24,6 +25,9 @@ class VirtualPump:
         ticks: control cycles so far.
         quanta: what the stepper was handed, as ``VirtualStepper.drain`` gives it.
         aborts: times of aborts, each with the number of quanta before it.
+        containers: how many containers were put in, that of each program included.
+        container_ul: what the last of them was said to hold; µL.
+        secondary_ul: what secondary infusions brought in all; µL.
 
     """
 
@@ -37,6 +41,10 @@ class VirtualPump:
         self.ticks = 0
         self.quanta: list = []
         self.aborts: list = []
+        self.containers = 0
+        self.container_ul = 0
+        self.secondary_ul = 0
+        self._looked = 0
 
     def receive(self, now_ms: int, data: bytes) -> bytes:
         """Hand in bytes from the host at ``now_ms`` and return the answer."""
@@ -48,6 +56,7 @@ class VirtualPump:
             end = data.find(b"\x00", at) + 1 or len(data)
             self.link.receive(now_ms & CLOCK_MASK, data[at:end])
             self._collect()
+            self._look()
             at = end
         # A command may have started the motor: look again at once.
         self.due_ms = now_ms
@@ -58,6 +67,13 @@ class VirtualPump:
         """The catalogue id of what the loaded program runs on, or ""."""
         parts = self.controller.mechanism()
         return parts.item_id if parts else ""
+
+    def is_over(self) -> bool:
+        """Whether no therapy is under way, or all of it is delivered and the vein kept open."""
+        if self.controller.state in (IDLE, PROGRAMMED, COMPLETED, STOPPED):
+            return True
+        motion = self.controller.motion
+        return motion.program.phases[motion.phase].is_endless()
 
     def take_output(self) -> bytes:
         """What the pump has to say to the host since it was last asked."""
@@ -91,9 +107,28 @@ class VirtualPump:
         self.due_ms = due
         self.now_ms = until_ms
 
+    def _look(self) -> None:
+        """Learn from the journal which containers were put in."""
+        log = self.controller.journal
+        for number in range(max(self._looked, log.first_kept()), log.next_number):
+            code, content_ul = log.entry(number)[3:5]
+            motion = self.controller.motion
+            if code == journal.PROGRAMMED:
+                content_ul = motion.program.content_ul
+            elif code == journal.SECONDARY_STARTED:
+                steps = motion.program.phases[motion.planning].steps()
+                self.secondary_ul += motion.program.mechanism.nl_for_steps(steps) // 1000
+                continue
+            elif code != journal.CONTAINER_CHANGED:
+                continue
+            self.containers += 1
+            self.container_ul = content_ul
+        self._looked = log.next_number
+
     def _collect(self) -> None:
         stepper = self.stepper
         self.quanta.extend(stepper.drain())
         if stepper.aborted_ms >= 0:
-            self.aborts.append((len(self.quanta), stepper.aborted_ms))
+            # The same command may have started the motor again, as for the end of a stroke.
+            self.aborts.append((len(self.quanta) - stepper.since_abort, stepper.aborted_ms))
             stepper.aborted_ms = -1

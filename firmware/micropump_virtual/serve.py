@@ -1,9 +1,10 @@
 """Serve a virtual pump over standard input and output, for the virtual bench.
 
 Started by the bench as ``micropython serve.py FIRMWARE_DIR KIND DRIVE_ID TIME_X1000 START_MS``.
-Lines in: ``A until_ms`` advance, ``R now_ms hex`` bytes from the host, ``I interlock_open`` inputs.
-Lines out: ``Q`` a quantum, ``X ms`` an abort (in order with the quanta), ``D hex`` bytes for the
-host, and at last ``T due_ms ticks state item_id``.
+Lines in: ``A until_ms`` advance, ``R now_ms hex`` bytes from the host,
+``I interlock_open driver_fault plunger_ul`` inputs. Lines out: ``Q`` a quantum, ``X ms`` an abort
+(in order with the quanta), ``D hex`` bytes for the host, and at last
+``T due_ms ticks state is_over containers container_ul secondary_ul item_id``.
 """
 
 import sys
@@ -32,7 +33,19 @@ def report(pump: VirtualPump) -> None:
     if said:
         lines.append("D " + hexlify(said).decode())
     state = pump.controller.state
-    lines.append("T %d %d %d %s\n" % (pump.due_ms, pump.ticks, state, pump.item_id()))
+    lines.append(
+        "T %d %d %d %d %d %d %d %s\n"
+        % (
+            pump.due_ms,
+            pump.ticks,
+            state,
+            pump.is_over(),
+            pump.containers,
+            pump.container_ul,
+            pump.secondary_ul,
+            pump.item_id(),
+        )
+    )
     sys.stdout.write("\n".join(lines))
 
 
@@ -55,6 +68,8 @@ def main() -> None:
             pump.link.outbox[:0] = pump.receive(int(words[1]), unhexlify(words[2]))
         else:
             pump.inputs.interlock_open = words[1] == "1"
+            pump.inputs.driver_fault = words[2] == "1"
+            pump.inputs.plunger_ul = int(words[3])
         report(pump)
 
 

@@ -8,7 +8,7 @@ from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE, Mechanism
 from micropump.motion import edges_us
 from micropump_hil.benches.bench import Bench, Run
 from micropump_host.bench import default_bench
-from micropump_host.bench.ground import Abort, Ground, Quantum, Record, build_ground
+from micropump_host.bench.ground import Abort, Ground, Inputs, Quantum, Record, build_ground
 from micropump_host.bench.local import LocalLine
 from micropump_host.bench.world import Sample, VirtualBench
 from micropump_host.client import Pump, Status
@@ -64,6 +64,31 @@ class _WatchedGround(Ground):
         return self._ground.state
 
     @property
+    def is_over(self) -> bool:  # type: ignore[override]
+        """Whether no therapy is under way, or all of it is delivered."""
+        return self._ground.is_over
+
+    @property
+    def containers(self) -> int:  # type: ignore[override]
+        """How many containers the pump was told of."""
+        return self._ground.containers
+
+    @property
+    def container_ul(self) -> int:  # type: ignore[override]
+        """What the last of them was said to hold."""
+        return self._ground.container_ul
+
+    @property
+    def secondary_ul(self) -> int:  # type: ignore[override]
+        """What secondary infusions brought."""
+        return self._ground.secondary_ul
+
+    @property
+    def inputs(self) -> Inputs:  # type: ignore[override]
+        """What the pump sees."""
+        return self._ground.inputs
+
+    @property
     def item_id(self) -> str:  # type: ignore[override]
         """What the loaded program runs on."""
         return self._ground.item_id
@@ -81,9 +106,9 @@ class _WatchedGround(Ground):
             self.records.append([])
         return said
 
-    def set_interlock(self, is_open: bool) -> None:
-        """Open or close the interlock."""
-        self._ground.set_interlock(is_open)
+    def set_inputs(self, inputs: Inputs) -> None:
+        """Let the pump see other inputs."""
+        self._ground.set_inputs(inputs)
 
     def take_records(self) -> list[Record]:
         """Take what the stepper was handed since the last call, and keep a copy."""
@@ -172,7 +197,7 @@ def _run(on_ms: int, records: Iterable[Record], now_ms: int) -> Run:
         if isinstance(record, Quantum):
             fields = (record.first_us, record.interval_us, record.part, record.whole, record.credit)
             start_us = record.start_ms * 1000
-            edges_ns.extend((start_us + at) * 1000 for at in edges_us(record.count, *fields))
+            edges_ns.extend((start_us + at) * 1000 for at in edges_us(abs(record.count), *fields))
         elif isinstance(record, Abort):
             off_ns = until_ns = record.at_ms * _NS_PER_MS
     return Run(on_ms * _NS_PER_MS, off_ns, tuple(at for at in edges_ns if at <= until_ns))

@@ -18,6 +18,8 @@ from micropump_host.bench.build import (
     apply_event,
     build_balance,
     build_plant,
+    build_plunger_sensor,
+    change_container,
 )
 from micropump_host.bench.plant import LineEnd, PeristalticGeometry, Plant, SyringeGeometry
 
@@ -35,6 +37,8 @@ __all__ = [
     "apply_event",
     "build_balance",
     "build_plant",
+    "build_plunger_sensor",
+    "change_container",
     "default_bench",
     "load_bench",
     "parse_bench",

@@ -1,6 +1,7 @@
 """Bench files: the imperfections of a virtual bench, in TOML, with the unit in every key.
 
-A bench file has either ``[syringe_drive]`` (then also ``[plunger]``) or ``[peristaltic]``, and
+A bench file has either ``[syringe_drive]`` (then also ``[plunger]``, ``[plunger_sensor]``) or
+``[peristaltic]``, and
 ``[bench]``, ``[purge]``, ``[line]``, ``[outlet]``, ``[balance]`` and any number of ``[[event]]``.
 What a file leaves out is taken from the default bench of its kind, which spells out every key.
 All that is wrong with a file is told at once.
@@ -60,6 +61,7 @@ class SyringeDrive:
     pitch_error_ppm: float = within(-10000.0, 10000.0)
     periodic_error_um: float = within(0.0, 1000.0)
     backlash_um: float = within(0.0, 10000.0)
+    screw_backlash_um: float = within(0.0, 10000.0)
     stiffness_n_per_mm: float = within(1.0, 1e6)
 
 
@@ -71,6 +73,16 @@ class Plunger:
     kinetic_friction_n: float = within(0.0, 200.0)
     stick_speed_um_s: float = within(0.0, 1000.0, above=True)
     compliance_ml_per_bar: float = within(0.001, 20.0)
+
+
+@dataclass(frozen=True)
+class PlungerSensor:
+    """``[plunger_sensor]``: whether the pump sees where the plunger stands, and how well."""
+
+    fitted: bool
+    interval_s: float = within(0.1, 3600.0)
+    resolution_um: float = within(0.0, 10000.0)
+    noise_um: float = within(0.0, 10000.0)
 
 
 @dataclass(frozen=True)
@@ -159,7 +171,45 @@ class SetInletHeight:
     cm: float = within(-300.0, 300.0)
 
 
-BenchEvent = Occlude | Release | SetBackPressure | SetHeadHeight | SetInletHeight
+@dataclass(frozen=True)
+class SetContent:
+    """Let the container really hold ``ml`` at ``at_min``, whatever the pump was told."""
+
+    at_min: float = within(0.0, 1e6)
+    ml: float = within(0.0, 10000.0)
+
+
+@dataclass(frozen=True)
+class OpenInterlock:
+    """Open the interlock at ``at_min``."""
+
+    at_min: float = within(0.0, 1e6)
+
+
+@dataclass(frozen=True)
+class CloseInterlock:
+    """Close the interlock at ``at_min``."""
+
+    at_min: float = within(0.0, 1e6)
+
+
+@dataclass(frozen=True)
+class FailDriver:
+    """Let the motor's driver report a fault from ``at_min`` on."""
+
+    at_min: float = within(0.0, 1e6)
+
+
+@dataclass(frozen=True)
+class MendDriver:
+    """Let the motor's driver report no fault any more from ``at_min`` on."""
+
+    at_min: float = within(0.0, 1e6)
+
+
+PlantEvent = Occlude | Release | SetBackPressure | SetHeadHeight | SetInletHeight | SetContent
+InputEvent = OpenInterlock | CloseInterlock | FailDriver | MendDriver
+BenchEvent = PlantEvent | InputEvent
 
 EVENTS: Mapping[str, type[BenchEvent]] = {
     "occlude": Occlude,
@@ -167,6 +217,11 @@ EVENTS: Mapping[str, type[BenchEvent]] = {
     "back_pressure": SetBackPressure,
     "head_height": SetHeadHeight,
     "inlet_height": SetInletHeight,
+    "content": SetContent,
+    "open_interlock": OpenInterlock,
+    "close_interlock": CloseInterlock,
+    "driver_fault": FailDriver,
+    "driver_recovery": MendDriver,
 }
 
 
@@ -178,7 +233,7 @@ class Bench:
         info: name and seed.
         purge: what was done before time zero.
         drive: the imperfections of the mechanism; its type is the bench's kind.
-        plunger: for a syringe bench; None for a peristaltic one.
+        plunger, plunger_sensor: for a syringe bench; None for a peristaltic one.
         line: the tube.
         outlet: what the tube ends in.
         balance: the balance under it.
@@ -190,6 +245,7 @@ class Bench:
     purge: Purge
     drive: SyringeDrive | Peristaltic
     plunger: Plunger | None
+    plunger_sensor: PlungerSensor | None
     line: Line
     outlet: Outlet
     balance: BalanceSpec
@@ -209,7 +265,12 @@ _COMMON: Mapping[str, type[Any]] = {
     "balance": BalanceSpec,
 }
 _SECTIONS: Mapping[Kind, Mapping[str, type[Any]]] = {
-    "syringe": {**_COMMON, "syringe_drive": SyringeDrive, "plunger": Plunger},
+    "syringe": {
+        **_COMMON,
+        "syringe_drive": SyringeDrive,
+        "plunger": Plunger,
+        "plunger_sensor": PlungerSensor,
+    },
     "peristaltic": {**_COMMON, "peristaltic": Peristaltic},
 }
 # What no other file has.
@@ -307,6 +368,7 @@ def _bench(kind: Kind, tables: Mapping[str, Any], where: str) -> Bench:
         purge=read["purge"],
         drive=read["syringe_drive" if kind == "syringe" else "peristaltic"],
         plunger=read.get("plunger"),
+        plunger_sensor=read.get("plunger_sensor"),
         line=read["line"],
         outlet=read["outlet"],
         balance=read["balance"],

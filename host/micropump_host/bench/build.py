@@ -6,11 +6,12 @@ import random
 from micropump_host.bench.balance import Balance, BalanceErrors
 from micropump_host.bench.benchfile import (
     Bench,
-    BenchEvent,
     Occlude,
     Peristaltic,
+    PlantEvent,
     Release,
     SetBackPressure,
+    SetContent,
     SetHeadHeight,
     SetInletHeight,
     SyringeDrive,
@@ -18,6 +19,7 @@ from micropump_host.bench.benchfile import (
 from micropump_host.bench.outlet import NEEDLE_BORE_MM, poiseuille_pa_s_per_ul
 from micropump_host.bench.peristaltic import PeristalticImperfections, PeristalticPlant
 from micropump_host.bench.plant import LineEnd, PeristalticGeometry, Plant, SyringeGeometry
+from micropump_host.bench.sensor import PlungerSensor
 from micropump_host.bench.syringe import SyringeImperfections, SyringePlant
 from micropump_host.errors import MicropumpError
 
@@ -77,7 +79,49 @@ def build_balance(bench: Bench) -> Balance:
     )
 
 
-def apply_event(plant: Plant, event: BenchEvent) -> None:
+def build_plunger_sensor(
+    bench: Bench, geometry: SyringeGeometry | PeristalticGeometry
+) -> PlungerSensor | None:
+    """Build the sensor at the plunger, or nothing where none is fitted."""
+    spec = bench.plunger_sensor
+    if spec is None or not spec.fitted or not isinstance(geometry, SyringeGeometry):
+        return None
+    return PlungerSensor(
+        ul_per_um=math.pi / 4.0 * geometry.bore_mm**2 * 1e-3,
+        resolution_um=spec.resolution_um,
+        noise_um=spec.noise_um,
+        interval_ms=round(spec.interval_s * 1000.0),
+        seed=bench.info.seed,
+    )
+
+
+def change_container(
+    plant: Plant,
+    bench: Bench,
+    geometry: SyringeGeometry | PeristalticGeometry,
+    content_ul: float,
+) -> None:
+    """Put a container in, at the plant's present time, the way the bench puts its first one in.
+
+    A syringe is one that the bench file's purge has, or has not, been done to before it was
+    connected; the line stays closed meanwhile. A head stays as it is and gets another supply.
+
+    Args:
+        plant: of the bench.
+        bench: says what is done to a syringe that is put in.
+        geometry: the ideal mechanism.
+        content_ul: what the container's mark says, µL.
+
+    """
+    if isinstance(plant, SyringePlant):
+        fresh = build_plant(bench, geometry)
+        assert isinstance(fresh, SyringePlant)
+        plant.change_syringe(content_ul, fresh.drive_strain_ul)
+    else:
+        plant.fill(content_ul)
+
+
+def apply_event(plant: Plant, event: PlantEvent) -> None:
     """Do to the plant, at its present time, what the event says; ``advance`` it there first.
 
     Raises:
@@ -97,6 +141,8 @@ def apply_event(plant: Plant, event: BenchEvent) -> None:
             if not isinstance(plant, PeristalticPlant):
                 raise ValueError("only a peristaltic plant has an inlet")
             plant.set_inlet_height(event.cm / 100.0)
+        case SetContent():
+            plant.fill(event.ml * 1000.0)
 
 
 def line_end(bench: Bench) -> LineEnd:
@@ -129,6 +175,7 @@ def _syringe_plant(bench: Bench, drive: SyringeDrive, geometry: SyringeGeometry)
         periodic_error_um=drive.periodic_error_um,
         periodic_phase_rad=_phase(bench, "screw/phase") * math.tau,
         backlash_um=drive.backlash_um,
+        screw_backlash_um=drive.screw_backlash_um,
         drive_stiffness_n_per_mm=drive.stiffness_n_per_mm,
         static_friction_n=plunger.static_friction_n,
         kinetic_friction_n=plunger.kinetic_friction_n,

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -24,7 +24,10 @@ GROUNDS = ("cpython", "micropython")
 
 @dataclass(frozen=True)
 class Quantum:
-    """The steps of 100 ms, as the stepper was handed them (see ``micropump.motion.edges_us``)."""
+    """The steps of 100 ms, as the stepper was handed them (see ``micropump.motion.edges_us``).
+
+    The count is negative where the motor turns backwards.
+    """
 
     start_ms: int
     count: int
@@ -33,6 +36,22 @@ class Quantum:
     part: int
     whole: int
     credit: int
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the pump sees of the bench.
+
+    Attributes:
+        interlock_open: the interlock is open.
+        driver_fault: the motor's driver reports a fault.
+        plunger_ul: what a sensor at the plunger says that the syringe holds, µL; -1 without one.
+
+    """
+
+    interlock_open: bool = False
+    driver_fault: bool = False
+    plunger_ul: int = -1
 
 
 @dataclass(frozen=True)
@@ -56,14 +75,24 @@ class Ground(ABC):
         due_ms: when its next control cycle is due.
         ticks: control cycles so far.
         state: the controller's state, as a number.
+        is_over: no therapy is under way, or all of it is delivered and the vein kept open.
+        containers: how many containers the pump was told of, that of each program included.
+        container_ul: what the last of them was said to hold; µL.
+        secondary_ul: what secondary infusions brought in all; µL.
         item_id: the catalogue id of what the loaded program runs on, or "".
+        inputs: what the pump sees.
 
     """
 
     due_ms: int
     ticks: int
     state: int
+    is_over: bool
+    containers: int
+    container_ul: int
+    secondary_ul: int
     item_id: str
+    inputs: Inputs
 
     @abstractmethod
     def advance(self, until_ms: int) -> bytes:
@@ -74,8 +103,20 @@ class Ground(ABC):
         """Hand in bytes from the host; returns what it says to the host."""
 
     @abstractmethod
+    def set_inputs(self, inputs: Inputs) -> None:
+        """Let the pump see other inputs from now on; it looks at each control cycle."""
+
     def set_interlock(self, is_open: bool) -> None:
         """Open or close the interlock."""
+        self.set_inputs(replace(self.inputs, interlock_open=is_open))
+
+    def set_driver_fault(self, is_faulty: bool) -> None:
+        """Let the motor's driver report a fault, or no more."""
+        self.set_inputs(replace(self.inputs, driver_fault=is_faulty))
+
+    def set_plunger(self, plunger_ul: int) -> None:
+        """Let the plunger's sensor say that the syringe holds ``plunger_ul``; -1 for no sensor."""
+        self.set_inputs(replace(self.inputs, plunger_ul=plunger_ul))
 
     @abstractmethod
     def take_records(self) -> list[Record]:
@@ -93,6 +134,7 @@ class CPythonGround(Ground):
         interpreter = f"Python {platform.python_version()}"
         identity = Identity("cpython", "virtual", kind, drive_id, time_x1000, interpreter)
         self.pump = VirtualPump(identity, start_ms)
+        self.inputs = Inputs()
 
     @property
     def due_ms(self) -> int:  # type: ignore[override]
@@ -110,6 +152,26 @@ class CPythonGround(Ground):
         return self.pump.controller.state
 
     @property
+    def is_over(self) -> bool:  # type: ignore[override]
+        """Whether no therapy is under way, or all of it is delivered."""
+        return self.pump.is_over()
+
+    @property
+    def containers(self) -> int:  # type: ignore[override]
+        """How many containers the pump was told of."""
+        return self.pump.containers
+
+    @property
+    def container_ul(self) -> int:  # type: ignore[override]
+        """What the last of them was said to hold."""
+        return self.pump.container_ul
+
+    @property
+    def secondary_ul(self) -> int:  # type: ignore[override]
+        """What secondary infusions brought."""
+        return self.pump.secondary_ul
+
+    @property
     def item_id(self) -> str:  # type: ignore[override]
         """What the loaded program runs on."""
         return self.pump.item_id()
@@ -123,9 +185,13 @@ class CPythonGround(Ground):
         """Hand in bytes from the host."""
         return self.pump.receive(now_ms, data)
 
-    def set_interlock(self, is_open: bool) -> None:
-        """Open or close the interlock."""
-        self.pump.inputs.interlock_open = is_open
+    def set_inputs(self, inputs: Inputs) -> None:
+        """Let the pump see other inputs."""
+        self.inputs = inputs
+        seen = self.pump.inputs
+        seen.interlock_open = inputs.interlock_open
+        seen.driver_fault = inputs.driver_fault
+        seen.plunger_ul = inputs.plunger_ul
 
     def take_records(self) -> list[Record]:
         """Take what the stepper was handed, aborts in their place."""
@@ -175,7 +241,10 @@ class MicroPythonGround(Ground):
         self.due_ms = start_ms
         self.ticks = 0
         self.state = 0
+        self.is_over = True
+        self.containers = self.container_ul = self.secondary_ul = 0
         self.item_id = ""
+        self.inputs = Inputs()
 
     def advance(self, until_ms: int) -> bytes:
         """Run the control cycles up to ``until_ms``."""
@@ -190,9 +259,10 @@ class MicroPythonGround(Ground):
         """Hand in bytes from the host."""
         return self._ask(f"R {now_ms} {data.hex()}")
 
-    def set_interlock(self, is_open: bool) -> None:
-        """Open or close the interlock."""
-        self._ask(f"I {int(is_open)}")
+    def set_inputs(self, inputs: Inputs) -> None:
+        """Let the pump see other inputs."""
+        self.inputs = inputs
+        self._ask(f"I {int(inputs.interlock_open)} {int(inputs.driver_fault)} {inputs.plunger_ul}")
 
     def take_records(self) -> list[Record]:
         """Take what the stepper was handed since the last call, in order."""
@@ -223,8 +293,10 @@ class MicroPythonGround(Ground):
             elif words[0] == "D":
                 said += bytes.fromhex(words[1])
             else:
-                self.due_ms, self.ticks, self.state = map(int, words[1:4])
-                self.item_id = words[4] if len(words) > 4 else ""
+                self.due_ms, self.ticks, self.state, over = map(int, words[1:5])
+                self.is_over = bool(over)
+                self.containers, self.container_ul, self.secondary_ul = map(int, words[5:8])
+                self.item_id = words[8] if len(words) > 8 else ""
                 return said
         raise GroundError(
             "the firmware failed under MicroPython: " + " | ".join(failure),

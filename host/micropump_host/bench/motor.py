@@ -13,7 +13,8 @@ class Motor:
     """Holds the quanta that are not yet made and makes them as time goes on.
 
     Attributes:
-        steps: microsteps made since whoever holds the motor last set this to zero.
+        steps: microsteps made since whoever holds the motor last set this to zero; those backwards
+            are taken away.
         zero_ms: the virtual time that is the plant's time zero.
 
     """
@@ -52,14 +53,16 @@ class Motor:
                     interval_us / 1e6,
                     quantum.count,
                 )
-            self.steps += quantum.count - self._made
+            if not self._made:
+                self.steps += quantum.count
             self._made = 0
             waiting.popleft()
 
     def _turn_part(self, quantum: Quantum, until_ms: int, plant: Plant | None) -> bool:
         """Make the due edges of a quantum under way; True when it is done."""
+        forward = quantum.count > 0
         edges = edges_us(
-            quantum.count,
+            abs(quantum.count),
             quantum.first_us,
             quantum.interval_us,
             quantum.part,
@@ -71,7 +74,8 @@ class Motor:
             if at_us > until_ms * 1000:
                 return False
             if plant is not None:
-                plant.step((at_us - self.zero_ms * 1000) / 1e6)
+                move = plant.step if forward else plant.step_back
+                move((at_us - self.zero_ms * 1000) / 1e6)
             self._made += 1
-            self.steps += 1
+            self.steps += 1 if forward else -1
         return True

@@ -60,6 +60,7 @@ class PeristalticPlant(Plant):
 
     __slots__ = (
         "_compliance_ul_per_pa",
+        "_empty_ul",
         "_filling",
         "_filling_per_pa",
         "_harmonics",
@@ -101,6 +102,7 @@ class PeristalticPlant(Plant):
         self._wear_per_s = imperfections.wear_percent_per_h / 100.0 / SECONDS_PER_HOUR
         self._inlet_height_m = imperfections.inlet_height_m
         self._swept_ul = 0.0
+        self._empty_ul = math.inf
         self._ripple_ul = self._ripple_at(0)
         super().__init__(ideal_rev_ul / steps_per_rev, line_end)
 
@@ -132,14 +134,37 @@ class PeristalticPlant(Plant):
             ValueError: if ``t_s`` is before the plant's time.
 
         """
+        self._turn(t_s, 1)
+
+    def step_back(self, t_s: float) -> None:
+        """Make one microstep backwards at the time ``t_s`` (s): what a step sweeps, the other way.
+
+        Raises:
+            ValueError: if ``t_s`` is before the plant's time.
+
+        """
+        self._turn(t_s, -1)
+
+    def fill(self, content_ul: float) -> None:
+        """Let the supply hold ``content_ul`` (µL): after that the head turns and moves nothing."""
+        self._empty_ul = self._swept_ul + content_ul
+
+    @property
+    def content_ul(self) -> float:
+        """What the supply holds, µL; infinite if it was never filled."""
+        return max(0.0, self._empty_ul - self._swept_ul)
+
+    def _turn(self, t_s: float, steps: int) -> None:
         self.advance(t_s)
-        self._steps += 1
+        self._steps += steps
         ripple_ul = self._ripple_at(self._steps)
         filling = self._filling - self._filling_per_pa * self._pressure_pa
         if t_s > 0.0:
             filling -= self._wear_per_s * t_s
-        swept_ul = (self._step_ul + ripple_ul - self._ripple_ul) * max(filling, 0.0)
+        swept_ul = (steps * self._step_ul + ripple_ul - self._ripple_ul) * max(filling, 0.0)
         self._ripple_ul = ripple_ul
+        if self._swept_ul >= self._empty_ul and swept_ul > 0.0:
+            return
         self._swept_ul += swept_ul
         self._pressure_pa += swept_ul / self._compliance_ul_per_pa
 

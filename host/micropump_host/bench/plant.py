@@ -71,7 +71,7 @@ class LineEnd:
 
 
 class Plant(ABC):
-    """A pump mechanism with its line, stepped one forward microstep at a time.
+    """A pump mechanism with its line, stepped one microstep at a time.
 
     Attributes:
         microstep_ul: volume of one microstep of the ideal mechanism, µL.
@@ -128,17 +128,43 @@ class Plant(ABC):
 
         """
 
-    def step_train(self, first_s: float, interval_s: float, count: int) -> None:
-        """Make ``count`` forward microsteps, the first at ``first_s``, then every ``interval_s``.
+    @abstractmethod
+    def step_back(self, t_s: float) -> None:
+        """Make one microstep backwards at the time ``t_s`` (s).
 
-        The same as ``count`` calls of ``step`` at ``first_s + i * interval_s``.
+        Raises:
+            ValueError: if ``t_s`` is before the plant's time.
+
+        """
+
+    @abstractmethod
+    def fill(self, content_ul: float) -> None:
+        """Let the container hold so much from the plant's present time on.
+
+        Nothing else about the plant changes. A plant that was never filled has no end.
+
+        Args:
+            content_ul: what its marks say, µL; zero or more.
+
+        """
+
+    @property
+    @abstractmethod
+    def content_ul(self) -> float:
+        """What the container's marks say that it holds, µL; infinite if it was never filled."""
+
+    def step_train(self, first_s: float, interval_s: float, count: int) -> None:
+        """Make ``count`` microsteps, the first at ``first_s``, then every ``interval_s``.
+
+        The same as ``count`` calls of ``step`` at ``first_s + i * interval_s``; a negative count is
+        as many of ``step_back``.
 
         Raises:
             ValueError: if ``first_s`` is before the plant's time or ``interval_s`` is negative.
 
         """
-        step = self.step
-        for i in range(count):
+        step = self.step if count > 0 else self.step_back
+        for i in range(abs(count)):
             step(first_s + i * interval_s)
 
     def purge(self, volume_ul: float, rate_ul_h: float, rest_s: float) -> None:
@@ -163,6 +189,10 @@ class Plant(ABC):
         self._time_s = -(count * interval_s + rest_s)
         self.step_train(self._time_s, interval_s, count)
         self.advance(0.0)
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Count outflow and displaced volume from zero, from the plant's present time on."""
         self._displaced_zero_ul = self._raw_displaced_ul()
         self._outflow_zero_ul = self._outflow_ul
 
@@ -177,17 +207,17 @@ class Plant(ABC):
 
     @property
     def steps(self) -> int:
-        """Microsteps since the plant was built, those of a purge included."""
+        """Microsteps since the plant was built, a purge's included, those backwards taken away."""
         return self._steps
 
     @property
     def outflow_ul(self) -> float:
-        """Volume that has left the line's end since time zero, µL; falls with back-flow."""
+        """Volume that has left the line's end since the count began, µL; falls with back-flow."""
         return self._outflow_ul - self._outflow_zero_ul
 
     @property
     def displaced_ul(self) -> float:
-        """Volume that plunger or head has swept since time zero, µL."""
+        """Volume that plunger or head has swept since the count began, µL."""
         return self._raw_displaced_ul() - self._displaced_zero_ul
 
     @property

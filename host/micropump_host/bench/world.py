@@ -1,27 +1,45 @@
 """The virtual bench at work: firmware, motor, plant and balance under one virtual clock.
 
-Time jumps from event to event: a sample of the balance, an entry of the bench file's event list, a
-byte from the host. In between the firmware runs every control cycle, and the plant follows its
-closed forms. The plant is brought up to date at samples, entries of the list and stops alone, so
-that what the balance sees does not depend, to the last bit, on how time was cut up or on who asked.
+Time jumps from event to event: a sample of the balance, a reading of the sensor at the plunger, an
+entry of the bench file's event list, a byte from the host. In between the firmware runs every
+control cycle, and the plant follows its closed forms. The plant is brought up to date at these
+moments and at stops alone, so that what the balance sees does not depend, to the last bit, on how
+time was cut up or on who asked.
+
+When the pump is told of a container, the bench has it: at the start of a program, and when one is
+changed. Every program has a plant of its own, but for the one after a purge, which goes on with
+what was purged.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from micropump.controller import ALARM, INFUSING, KEEPING_OPEN, PAUSED, PROGRAMMED, WAITING
+from micropump.controller import PRIMING, PROGRAMMED, RUNNING, STOPPING
 from micropump.mechanism import Mechanism, build
-from micropump_host.bench.benchfile import Bench
-from micropump_host.bench.build import apply_event, build_balance, build_plant
+from micropump_host.bench.benchfile import (
+    Bench,
+    BenchEvent,
+    CloseInterlock,
+    FailDriver,
+    InputEvent,
+    MendDriver,
+    OpenInterlock,
+)
+from micropump_host.bench.build import (
+    apply_event,
+    build_balance,
+    build_plant,
+    build_plunger_sensor,
+    change_container,
+)
 from micropump_host.bench.ground import Ground
 from micropump_host.bench.mechanics import geometry_of
 from micropump_host.bench.motor import Motor
-from micropump_host.bench.plant import Plant
+from micropump_host.bench.plant import PeristalticGeometry, Plant, SyringeGeometry
+from micropump_host.bench.sensor import PlungerSensor
 
 _NEVER_MS = 1 << 62
-# A program has begun, be it with a delay.
-_BEGUN = (INFUSING, KEEPING_OPEN, WAITING)
 # A frame with its delimiter, or the beginning of one.
 _FRAMES = re.compile(rb"[^\x00]*\x00|[^\x00]+")
 
@@ -52,8 +70,9 @@ class Recorder(Protocol):
 class VirtualBench:
     """One pump on one bench.
 
-    The plant and the balance come into being when an infusion starts, as one puts a syringe in and
-    tares; from then on the balance is read until the infusion has ended, pauses included.
+    The plant and the balance come into being when a program starts, as one puts a syringe in and
+    tares; from then on the balance is read until the therapy is delivered, delays, waits and pauses
+    included. A purge is not recorded.
 
     Args:
         ground: where the firmware's core runs.
@@ -85,12 +104,19 @@ class VirtualBench:
         self._balance = build_balance(bench)
         self._interval_ms = max(1, round(bench.balance.sample_interval_s * 1000))
         self._sample_ms = 0
-        self._next_event = 0
+        self._events: list[BenchEvent] = []
+        self._geometry: SyringeGeometry | PeristalticGeometry | None = None
+        self._is_purged = False
+        self._containers = 0
+        self._secondary_ul = 0
+        self._sensor: PlungerSensor | None = None
+        self._sensor_ms = _NEVER_MS
 
     @property
     def infusing(self) -> bool:
-        """Whether the pump is infusing; keeping the vein open is not."""
-        return self.ground.state == INFUSING
+        """Whether a therapy is under way; keeping the vein open after it is not."""
+        state = self.ground.state
+        return state == STOPPING or (state in RUNNING and not self.ground.is_over)
 
     def receive(self, now_ms: int, data: bytes) -> bytes:
         """Hand bytes from the host to the pump at ``now_ms``; returns the answer."""
@@ -100,8 +126,9 @@ class VirtualBench:
             said += self.ground.receive(self.now_ms, frame)
             if self.ground.state == PROGRAMMED:
                 self._programmed = True
-            elif self.ground.state in _BEGUN and self._programmed:
+            elif self.ground.state in RUNNING and self._programmed:
                 self._start()
+            self._take_containers()
             self._take_records()
         return said
 
@@ -133,24 +160,28 @@ class VirtualBench:
         """Bring the plant up to date, do to it what is due, and read the balance if it is time."""
         self.look()
         self._apply_events(plant)
+        if self._sensor is not None and self.now_ms >= self._sensor_ms:
+            self._sensor_ms += self._sensor.interval_ms
+            # A syringe that waits for its start is read as it was put in.
+            if not self._programmed:
+                self.ground.set_plunger(self._sensor.read_ul(plant.content_ul))
         if self.now_ms < self._sample_ms:
             return
         self._sample_ms += self._interval_ms
         if self._recording:
-            if self.ground.state in (INFUSING, PAUSED, ALARM):
-                self._sample(plant)
-            else:
+            if self.ground.is_over:
                 self._end()
+            else:
+                self._sample(plant)
 
     def _next_ms(self) -> int:
         """The next moment at which something other than the firmware happens."""
         if self.started_ms is None:
             return _NEVER_MS
         # After the record's end too: the motor must not gather the steps of days.
-        next_ms = self._sample_ms
-        if self._next_event < len(self.bench.events):
-            event_ms = self.started_ms + round(self.bench.events[self._next_event].at_min * 60_000)
-            next_ms = min(next_ms, event_ms)
+        next_ms = min(self._sample_ms, self._sensor_ms)
+        if self._events:
+            next_ms = min(next_ms, self.started_ms + round(self._events[0].at_min * 60_000))
         return max(next_ms, self.now_ms + 1)
 
     def _start(self) -> None:
@@ -158,16 +189,30 @@ class VirtualBench:
         self._end()
         mechanism = build(self.kind, self.ground.item_id, self.drive_id)
         self._programmed = False
-        self.plant = build_plant(self.bench, geometry_of(mechanism))
+        plant = self._plant_for(geometry_of(mechanism))
         self._balance = build_balance(self.bench)
-        self.started_ms = self.motor.zero_ms = self.now_ms
+        self.started_ms = self.now_ms
         self.motor.steps = 0
         self._sample_ms = self.now_ms + self._interval_ms
-        self._next_event = 0
-        self._recording = True
-        self._recorder.begin(mechanism)
-        self._apply_events(self.plant)
-        self._sample(self.plant)
+        self._is_purged = self.ground.state == PRIMING
+        self._events = [] if self._is_purged else list(self.bench.events)
+        if not self._is_purged:
+            self._recording = True
+            self._recorder.begin(mechanism)
+            self._apply_events(plant)
+            self._sample(plant)
+
+    def _plant_for(self, geometry: SyringeGeometry | PeristalticGeometry) -> Plant:
+        """The purged plant, if it is of this mechanism, or a new one, its container full."""
+        if self.plant is not None and self._is_purged and geometry == self._geometry:
+            self.look()
+            self.plant.count_anew()
+        else:
+            self.plant = build_plant(self.bench, geometry)
+            self.motor.zero_ms = self.now_ms
+            self._geometry = geometry
+        self.plant.fill(self.ground.container_ul)
+        return self.plant
 
     def _end(self) -> None:
         if self._recording:
@@ -177,19 +222,54 @@ class VirtualBench:
     def _take_records(self) -> None:
         self.motor.take(self.ground.take_records(), self.plant)
 
+    def _take_containers(self) -> None:
+        """Put in what the pump was told of."""
+        ground = self.ground
+        if ground.secondary_ul != self._secondary_ul:
+            if self.plant is not None:
+                self.look()
+                self.plant.fill(self.plant.content_ul + ground.secondary_ul - self._secondary_ul)
+            self._secondary_ul = ground.secondary_ul
+        if ground.containers == self._containers:
+            return
+        self._containers = ground.containers
+        if ground.state == PROGRAMMED:
+            # The plant comes with the start, but the syringe is in.
+            mechanism = build(self.kind, ground.item_id, self.drive_id)
+            self._sensor = build_plunger_sensor(self.bench, geometry_of(mechanism))
+        elif self.plant is not None and self._geometry is not None:
+            self.look()
+            change_container(self.plant, self.bench, self._geometry, ground.container_ul)
+        if self._sensor is not None:
+            self._sensor_ms = self.now_ms + self._sensor.interval_ms
+            ground.set_plunger(self._sensor.read_ul(ground.container_ul))
+
     def _plant_s(self) -> float:
         return (self.now_ms - self.motor.zero_ms) / 1000
 
+    def _run_s(self) -> float:
+        return (self.now_ms - (self.started_ms or 0)) / 1000
+
     def _apply_events(self, plant: Plant) -> None:
-        events = self.bench.events
-        while self._next_event < len(events):
-            event = events[self._next_event]
-            if event.at_min * 60 > self._plant_s():
-                return
-            apply_event(plant, event)
-            self._next_event += 1
+        while self._events and self._events[0].at_min * 60 <= self._run_s():
+            event = self._events.pop(0)
+            if isinstance(event, InputEvent):
+                self._apply_input(event)
+            else:
+                apply_event(plant, event)
+
+    def _apply_input(self, event: InputEvent) -> None:
+        match event:
+            case OpenInterlock():
+                self.ground.set_interlock(True)
+            case CloseInterlock():
+                self.ground.set_interlock(False)
+            case FailDriver():
+                self.ground.set_driver_fault(True)
+            case MendDriver():
+                self.ground.set_driver_fault(False)
 
     def _sample(self, plant: Plant) -> None:
-        t_s = self._plant_s()
+        t_s = self._run_s()
         mass_g = self._balance.read(t_s, plant.outflow_ul)
         self._recorder.sample(Sample(t_s, mass_g, plant.pressure_pa, self.motor.steps))
