@@ -438,7 +438,7 @@ def test_every_therapy_can_be_prescribed(pty: PtyLine, served: PumpAtTheLine, ki
         assert accepted.rate_ul_h == made.first_rate_ul_h()
         assert accepted.peak_ul_h == made.peak_ul_h()
         assert accepted.vtbi_ul == made.vtbi_ul
-        assert accepted.duration_s == made.duration_ms() // 1000
+        assert accepted.duration_s == made.duration_s()
         status = pump.status()
         assert status.therapy == THERAPY_NAMES[kind]
         assert status.target_steps == made.vtbi_steps

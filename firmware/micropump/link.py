@@ -243,7 +243,7 @@ class Link:
             program.first_rate_ul_h(),
             program.peak_ul_h(),
             program.vtbi_ul,
-            program.duration_ms() // 1000,
+            program.duration_s(),
         )
         return self._accepted(program_id, program, flow)
 
@@ -258,7 +258,7 @@ class Link:
         except therapy.RefusedError as error:
             raise _explained(error, message) from None
         _obey(self.controller.load_secondary(now_ms, phase, program_id))
-        seconds = program.flow_ms(phase, phase.steps()) // 1000
+        seconds = (program.flow_ms(phase, phase.steps()) + 500) // 1000
         flow = (phase.rate_ul_h, phase.rate_ul_h, order["vtbi_ul"], seconds)
         return self._accepted(program_id, program, flow)
 

@@ -135,7 +135,7 @@ def check_order(order: Order, drive_id: str = "", clock_s: int | None = None) ->
         greatest_rate_ul_h=max(rates_ul_h, default=0),
         vtbi_ul=made.vtbi_ul,
         loading_ul=loading_ul,
-        duration_s=made.duration_ms() // 1000,
+        duration_s=made.duration_s(),
         kvo_ul_h=made.kvo_ul_h,
         containers=made.containers,
         containers_needed=_containers_needed(made, loading_ul),
