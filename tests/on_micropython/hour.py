@@ -50,7 +50,11 @@ def do(at_ms, name, *values):
 
 parts = mechanism.syringe("bd-plastipak-60", "t8-2mm-16")
 # 4.5 mL in the first half hour with the pause of five minutes, 9 mL/h from there.
-program = therapy.continuous(parts, 10_000, 8_000, 0, therapy.KVO_BY_RULE, 8_010)
+order = {
+    "content_ul": 8_010, "containers": 1, "delay_s": 0, "kvo_ul_h": therapy.KVO_BY_RULE,
+    "rate_ul_h": 10_000, "vtbi_ul": 8_000, "duration_s": 0, "loading_ul": 0, "loading_ul_h": 0,
+}  # fmt: skip
+program = therapy.make(therapy.CONTINUOUS, parts, order)
 do(0, "load", program, 1)
 do(0, "start", 1)
 do(900_000, "set_rate", 9_000)
