@@ -199,9 +199,17 @@ class Boluses:
         self.bolus.steps = 0
 
     def _draws(self) -> bool:
-        """Whether planning is where steps of the VTBI are made."""
+        """Whether steps of the VTBI are made, and planned.
+
+        Not before a loading dose is made to its end, which is counted as a bolus too.
+        """
         motion = self._motion
-        return not motion.is_at_end() and motion.program.phases[motion.planning].bucket == INFUSED
+        phases = motion.program.phases
+        return (
+            not motion.is_at_end()
+            and phases[motion.phase].bucket == INFUSED
+            and phases[motion.planning].bucket == INFUSED
+        )
 
     def _vtbi_left(self) -> int:
         """Steps of the VTBI that are neither planned nor promised."""

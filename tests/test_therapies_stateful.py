@@ -1,0 +1,968 @@
+"""Any therapy under any order of commands, faults and time, judged by what the stepper made.
+
+The judge keeps books of its own: every edge of the stepper, what was granted and when, what each
+container held. The pump's own counts are only ever compared with them.
+"""
+
+import random
+from bisect import bisect_right
+from fractions import Fraction
+from typing import ClassVar
+
+import support
+from hypothesis import HealthCheck, event, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from micropump import boluses, mechanism, therapy
+from micropump.controller import (
+    ALARM,
+    COMPLETED,
+    IDLE,
+    INFUSING,
+    INTERLOCK,
+    KEEPING_OPEN,
+    NO_SECONDARY_HERE,
+    PAUSED,
+    PROGRAMMED,
+    STOPPED,
+    STOPPING,
+    WAITING,
+    Controller,
+)
+from micropump.motion import HORIZON_MS, edges_us
+from micropump.program import (
+    BOLUS,
+    BUCKETS,
+    CONTINUOUS,
+    DEMAND,
+    INFUSED,
+    INTERMITTENT,
+    KVO,
+    PCA,
+    PRIMED,
+    PURGE,
+    RAMP,
+    RETRACTED,
+    SECONDARY,
+    STEPPED,
+)
+from micropump.units import CLOCK_MASK, QUANTUM_MS, SMALL_INT_LIMIT
+
+OK = 0
+STANDING = (IDLE, PROGRAMMED, PAUSED, COMPLETED, STOPPED, ALARM)
+GREATEST_LATENESS_MS = 100
+
+
+# -- what is ordered ------------------------------------------------------------------------------
+
+# A therapy of these takes from a third of a second to a day.
+VOLUMES_UL = st.sampled_from([100, 137, 400, 901])
+RATES_UL_H = st.sampled_from([10, 3_600, 20_000, 36_000, 180_000, 600_000, 1_200_000])
+FAST_UL_H = st.sampled_from([36_000, 180_000, 600_000])
+DELAYS_S = st.sampled_from([0, 0, 0, 2])
+KVO_UL_H = st.sampled_from([therapy.KVO_BY_RULE, therapy.KVO_OFF, 10, 3_600])
+# What is in the container beyond what will be taken from it, µL, and how many there are.
+CONTAINERS = st.sampled_from([(0, 1), (1, 1), (40, 1), (5_000, 1), (-30, 2)])
+LOADINGS = st.sampled_from([(0, 0), (0, 0), (30, 36_000), (60, 600_000), (25, 180_000)])
+
+
+@st.composite
+def setups(draw, total_ul):
+    more_ul, containers = draw(CONTAINERS)
+    return {
+        "content_ul": max(1, total_ul + more_ul),
+        "containers": containers,
+        "delay_s": draw(DELAYS_S),
+        "kvo_ul_h": draw(KVO_UL_H),
+    }
+
+
+@st.composite
+def rate_or_time(draw, volume_ul):
+    if draw(st.booleans()):
+        return {"rate_ul_h": draw(RATES_UL_H), "duration_s": 0}
+    return {"rate_ul_h": 0, "duration_s": draw(st.integers(1, 60))}
+
+
+@st.composite
+def continuous(draw):
+    vtbi_ul = draw(VOLUMES_UL)
+    loading_ul, loading_ul_h = draw(LOADINGS)
+    return CONTINUOUS, {
+        **draw(setups(vtbi_ul + loading_ul)),
+        **draw(rate_or_time(vtbi_ul)),
+        "vtbi_ul": vtbi_ul,
+        "loading_ul": loading_ul,
+        "loading_ul_h": loading_ul_h,
+    }
+
+
+@st.composite
+def intermittent(draw):
+    dose_ul = draw(VOLUMES_UL)
+    doses = draw(st.integers(1, 4))
+    daily = draw(st.sampled_from([False, False, True]))
+    return INTERMITTENT, {
+        **draw(setups(doses * dose_ul)),
+        **draw(rate_or_time(dose_ul)),
+        "dose_ul": dose_ul,
+        "doses": doses,
+        "interval_s": 0 if daily else draw(st.sampled_from([2, 11, 20, 61])),
+        "times": [(720,), (721,), (723,)] if daily else [],
+        "clock_s": 12 * 3600 - draw(st.sampled_from([0, 1, 7])) if daily else 86_400,
+    }
+
+
+@st.composite
+def ramp(draw):
+    vtbi_ul = draw(VOLUMES_UL)
+    return RAMP, {
+        **draw(setups(vtbi_ul)),
+        "vtbi_ul": vtbi_ul,
+        "duration_s": draw(st.integers(2, 60)),
+        "up_s": draw(st.integers(0, 9)),
+        "down_s": draw(st.integers(0, 9)),
+    }
+
+
+@st.composite
+def stepped(draw):
+    steps = []
+    for _ in range(draw(st.integers(1, 5))):
+        if draw(st.booleans()):
+            steps.append((draw(FAST_UL_H), 0, draw(st.integers(1, 5))))
+        else:
+            steps.append((draw(FAST_UL_H), draw(st.integers(10, 200)), 0))
+    total_ul = sum(rate_ul_h * s // 3600 + ul for rate_ul_h, ul, s in steps)
+    return STEPPED, {**draw(setups(total_ul + 1)), "vtbi_ul": 0, "steps": steps}
+
+
+@st.composite
+def pca(draw):
+    demand_ul = draw(st.sampled_from([10, 20, 33]))
+    demand_ul_h = draw(st.sampled_from([3_600, 36_000, 180_000, 600_000]))
+    rate_ul_h = draw(st.sampled_from([0, 0, 600, 3_600, 36_000]))
+    vtbi_ul = draw(st.sampled_from([200, 400, 900]))
+    loading_ul, loading_ul_h = draw(LOADINGS)
+    windows = {}
+    for number in (1, 2):
+        window_s = draw(st.sampled_from([60, 61, 75])) if number == 1 else 180
+        basal_ul = -(-rate_ul_h * window_s // 3600)
+        room_ul = max(loading_ul, draw(st.integers(1, 4)) * number * demand_ul)
+        windows[f"window_{number}_s"] = window_s
+        windows[f"limit_{number}_ul"] = basal_ul + room_ul + draw(st.sampled_from([0, 1, 9]))
+    if draw(st.booleans()):
+        windows["window_2_s"] = windows["limit_2_ul"] = 0
+    setup = draw(setups(vtbi_ul + loading_ul))
+    if setup["delay_s"]:
+        # What keeps the vein open before the start would have to be told from what counts.
+        setup["kvo_ul_h"] = therapy.KVO_OFF
+    demand_s = -(-demand_ul * 3600 // demand_ul_h)
+    return PCA, {
+        **setup,
+        **windows,
+        "vtbi_ul": vtbi_ul,
+        "rate_ul_h": rate_ul_h,
+        "demand_ul": demand_ul,
+        "demand_ul_h": demand_ul_h,
+        "lockout_s": demand_s + draw(st.sampled_from([1, 2, 5, 20])),
+        "loading_ul": loading_ul,
+        "loading_ul_h": loading_ul_h,
+    }
+
+
+@st.composite
+def purge(draw):
+    volume_ul = draw(VOLUMES_UL)
+    return PURGE, {
+        **draw(setups(volume_ul)),
+        "volume_ul": volume_ul,
+        "rate_ul_h": draw(FAST_UL_H),
+        "reverse": draw(st.sampled_from([0, 0, 1])),
+    }
+
+
+ORDERS = st.one_of(pca(), pca(), pca(), continuous(), intermittent(), ramp(), stepped(), purge())
+
+
+# -- the books ------------------------------------------------------------------------------------
+
+
+class Witness(support.RecordingStepper):
+    """A stepper that an open interlock stops without the processor, and that counts its starts."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun_ms = []
+        self.reverses = set()
+        self.stands_ms = None
+
+    def begin(self, start_ms, reverse):
+        super().begin(start_ms, reverse)
+        self.begun_ms.append(self.now_ms)
+        self.reverses.add(reverse)
+
+    def until_ms(self, now_ms):
+        """Until when it has made steps, ``now_ms`` being now."""
+        return now_ms if self.stands_ms is None else min(now_ms, self.stands_ms)
+
+    def abort(self, now_ms):
+        assert now_ms == self.now_ms & CLOCK_MASK
+        until_ms = self.until_ms(self.now_ms)
+        self.aborts.append((len(self.quanta), until_ms))
+        return sum(made_by(*quantum, until_ms) for quantum in self.quanta[self._begun :])
+
+
+def made_by(start_ms, fields, until_ms):
+    """How many edges of a quantum were made by a time."""
+    if start_ms + QUANTUM_MS <= until_ms:
+        return fields[0]
+    return sum(start_ms * 1000 + us <= until_ms * 1000 for us in edges_us(*fields))
+
+
+class Books:
+    """What one program was to do and did.
+
+    Attributes:
+        edges: when each step was made, µs.
+        granted_ms: when each demand was granted.
+
+    """
+
+    def __init__(self, kind, order, program):
+        self.kind = kind
+        self.order = order
+        self.parts = program.mechanism
+        self.nl_per_step = Fraction(self.parts.nl_num, self.parts.nl_den)
+        self.edges = []
+        self.granted_ms = []
+        self.buckets = [0] * BUCKETS
+        self.vtbi_steps = self.steps(program.vtbi_ul)
+        self.loading_steps = self.steps(order.get("loading_ul", 0))
+        self.secondary_steps = 0
+        self.bolus_steps = 0
+        self.demand_steps = self.steps(order.get("demand_ul", 0))
+        self.fill(order["content_ul"])
+        # The basal: greatest rates that may be flowing, as (from when, µL/h).
+        self.rates_ul_h = [(0, order.get("rate_ul_h") or program.first_rate_ul_h())]
+        self.fastest_ul_h = self.rates_ul_h[0][1]
+        self.titrated = False
+        self.basal_due = Fraction(0)
+        self.halts = 0
+        self.windows = []
+        if kind == PCA:
+            for number in (1, 2):
+                if order[f"window_{number}_s"]:
+                    limit_steps = self.steps(order[f"limit_{number}_ul"])
+                    self.windows.append((order[f"window_{number}_s"] * 1000, limit_steps))
+
+    def steps(self, volume_ul):
+        return int(volume_ul * 1000 / self.nl_per_step)
+
+    def steps_at(self, rate_ul_h, ms):
+        """Steps at a rate in a time, as a fraction; µL/h are nL per 3600 ms."""
+        return Fraction(rate_ul_h * ms, 3600) / self.nl_per_step
+
+    def fill(self, content_ul):
+        self.content_steps = self.steps(content_ul)
+        self.filled_at = len(self.edges)
+        self.secondary_at = self.buckets[SECONDARY]
+
+    def basal_ul_h(self, now_ms):
+        """The greatest basal rate of what may still be flowing."""
+        rates = [rate for at, rate in self.rates_ul_h if at > now_ms - HORIZON_MS - QUANTUM_MS]
+        before = [rate for at, rate in self.rates_ul_h if at <= now_ms - HORIZON_MS - QUANTUM_MS]
+        return max(rates + before[-1:])
+
+    # What a window can hold beyond its limit, in steps:
+    # - Of a grant the first quantum that is not planned yet is the first to flow, 450 to 550 ms
+    #   later; so two demands that are granted a window apart can flow up to a quantum nearer.
+    # - Where steps of several sources share a quantum they are spread evenly over it.
+    # Both are a quantum's worth of what flows; and each source is rounded to whole steps.
+    def slack(self):
+        fastest_ul_h = self.fastest_ul_h + self.order["demand_ul_h"]
+        return 2 * self.steps_at(fastest_ul_h, QUANTUM_MS) + 3 + self.stroke_slack()
+
+    # - The stroke of a head is counted when it is asked for, and flows within 2 s of that.
+    def stroke_slack(self):
+        return self.parts.stroke_steps if self.parts.stroke_steps > 1 and self.halts else 0
+
+    # - A demand leaves the window its length after it was granted, though it flowed later. The next
+    #   demand flows as late after its grant, so with demands alone nothing is gained by it; but a
+    #   bolus or a new basal rate may flow faster than it did.
+    def tail(self, after_ms):
+        """At most so many steps flowed after a moment of demands that were granted before it."""
+        at = bisect_right(self.granted_ms, after_ms)
+        if at == 0:
+            return 0
+        flowed_ms = max(0, after_ms - self.granted_ms[at - 1] - HORIZON_MS)
+        return max(0, self.demand_steps - self.steps_at(self.order["demand_ul_h"], flowed_ms))
+
+    def check_windows(self, known):
+        """No window that ends with one of the edges since ``known`` holds too much."""
+        edges = self.edges
+        end = min(len(edges), self.loading_steps + self.vtbi_steps)
+        alone = not self.bolus_steps and not self.titrated
+        for length_ms, limit in self.windows:
+            for at in range(known, end):
+                after_us = edges[at] - length_ms * 1000
+                held = at + 1 - bisect_right(edges, after_us, 0, at + 1)
+                if held <= limit:
+                    continue
+                tail = 0 if alone else self.tail(after_us // 1000)
+                assert held <= limit + tail + self.slack(), (held, limit, edges[at])
+
+    def check_grant(self, now_ms):
+        """A demand that was just granted: lockout and windows, by definition."""
+        granted = self.granted_ms
+        if len(granted) > 1:
+            assert now_ms - granted[-2] >= self.order["lockout_s"] * 1000
+        for length_ms, limit in self.windows:
+            demands = len(granted) - bisect_right(granted, now_ms - length_ms)
+            basal = int(self.steps_at(self.rates_ul_h[-1][1], length_ms))
+            assert demands * self.demand_steps + basal <= limit
+
+    def check_volumes(self):
+        """VTBI, container, boluses and demands, of the edges and of the buckets."""
+        buckets = self.buckets
+        given = len(self.edges)
+        therapy_steps = self.vtbi_steps + self.loading_steps + self.secondary_steps
+        assert given - buckets[KVO] <= therapy_steps
+        if self.order["kvo_ul_h"] == therapy.KVO_OFF:
+            assert given <= therapy_steps
+        if self.kind == PURGE:
+            assert buckets[RETRACTED if self.order["reverse"] else PRIMED] == given
+        else:
+            beside = buckets[KVO] + buckets[SECONDARY] + min(buckets[BOLUS], self.loading_steps)
+            assert given - beside <= self.vtbi_steps
+        assert buckets[BOLUS] <= self.loading_steps + self.bolus_steps
+        assert buckets[DEMAND] <= len(self.granted_ms) * self.demand_steps
+        assert buckets[SECONDARY] <= self.secondary_steps
+        if not (self.kind == PURGE and self.order["reverse"]):
+            from_primary = given - self.filled_at - (buckets[SECONDARY] - self.secondary_at)
+            assert from_primary <= self.content_steps
+        if self.kind in (CONTINUOUS, PCA):
+            strokes = self.halts * self.parts.stroke_steps
+            assert buckets[INFUSED] <= self.basal_due + 1 + strokes
+
+    def is_delivered(self):
+        """Whether all that the program was to give was given, or all that the container held."""
+        beside = self.buckets[KVO] + self.buckets[SECONDARY]
+        if len(self.edges) - beside == self.vtbi_steps + self.loading_steps:
+            return True
+        taken = len(self.edges) - self.filled_at - (self.buckets[SECONDARY] - self.secondary_at)
+        return taken == self.content_steps
+
+
+LOOKED_PAST = ("journal", "stepper", "mechanism", "inputs", "_note")
+
+
+def face(thing, seen=None):
+    """All that an object holds, and what it holds holds, as plain values."""
+    seen = seen if seen is not None else set()
+    if isinstance(thing, list | tuple):
+        return [face(each, seen) for each in thing]
+    if not hasattr(thing, "__dict__"):
+        return thing
+    if id(thing) in seen:
+        return None
+    seen.add(id(thing))
+    fields = vars(thing)
+    return {name: face(fields[name], seen) for name in fields if name not in LOOKED_PAST}
+
+
+# -- what was found once --------------------------------------------------------------------------
+
+SYRINGE = mechanism.build(1, "bd-plastipak-60", "t8-8mm-16")
+SETUP = {"content_ul": 60_000, "containers": 1, "delay_s": 0, "kvo_ul_h": therapy.KVO_OFF}
+
+
+def started(kind, fields):
+    rig = support.Rig()
+    rig.do("load", therapy.make(kind, SYRINGE, {**SETUP, **fields}), 1)
+    rig.tick()
+    assert rig.do("start", 1) == OK
+    return rig
+
+
+def test_no_bolus_before_the_loading_dose_is_made_to_its_end():
+    # Counted as boluses both, the one would be taken for the other, and the limit be passed.
+    order = {
+        "vtbi_ul": 5_000, "rate_ul_h": 0, "demand_ul": 20, "demand_ul_h": 600_000, "lockout_s": 1,
+        "window_1_s": 60, "limit_1_ul": 200, "window_2_s": 0, "limit_2_ul": 0, "loading_ul": 60,
+        "loading_ul_h": 36_000,
+    }  # fmt: skip
+    rig = started(PCA, order)
+    motion = rig.controller.motion
+    while motion.planning == 0:
+        rig.tick(10)
+    loading_steps = SYRINGE.steps_for_ul(60)
+    while rig.controller.delivered_steps(BOLUS) < loading_steps:
+        assert rig.do("bolus", 60, 3_600, 0) == boluses.NO_BOLUS_HERE
+        assert rig.do("demand") == boluses.NO_DEMAND_HERE
+        rig.run(100)
+    assert rig.do("bolus", 60, 3_600, 0) == OK
+    rig.run(1_000)
+    # 60 µL of the loading dose and 60 µL of the bolus leave 80 µL of the 200 µL.
+    answers = []
+    for _ in range(10):
+        answers.append(rig.do("demand"))
+        rig.run(2_000)
+    assert answers == [OK] * 4 + [boluses.LIMIT_REACHED] * 6
+
+
+def test_a_secondary_that_is_refused_does_not_stop_the_one_that_flows():
+    rig = started(CONTINUOUS, {
+        "vtbi_ul": 1_000, "rate_ul_h": 360_000, "duration_s": 0, "loading_ul": 0, "loading_ul_h": 0
+    })  # fmt: skip
+    fields = {"content_ul": 100, "vtbi_ul": 100, "rate_ul_h": 360_000, "duration_s": 0}
+    core = rig.controller
+    assert rig.do("load_secondary", therapy.make_secondary(core.motion.program, fields), 2) == OK
+    assert rig.do("start", 2) == OK
+    rig.run(600)
+    # It flows for another 450 ms, but all of it is planned.
+    assert core.motion.planning != core.motion.phase
+    phase = therapy.make_secondary(core.motion.program, fields)
+    assert rig.do("load_secondary", phase, 3) == NO_SECONDARY_HERE
+    assert core.motion.running
+    rig.run(20_000)
+    assert core.state == COMPLETED
+    assert core.delivered_steps(SECONDARY) == SYRINGE.steps_for_ul(100)
+    assert core.delivered_steps(INFUSED) == SYRINGE.steps_for_ul(1_000)
+
+
+# -- the machine ----------------------------------------------------------------------------------
+
+
+class Therapies(RuleBasedStateMachine):
+    """One pump, whoever is at it, and the books."""
+
+    KEYS: ClassVar = [
+        (1, "bd-plastipak-60", "t8-8mm-16"),
+        (1, "bd-plastipak-60", "t8-8mm-16"),
+        (1, "terumo-1", "t8-8mm-16"),
+        (2, "masterflex-ls-16", "direct-16"),
+        (2, "runze-rz1030-0142", "direct-16"),
+    ]
+    STARTS_MS: ClassVar = [0, SMALL_INT_LIMIT - 20_000, 3 * SMALL_INT_LIMIT - 700]
+
+    @initialize(start_ms=st.sampled_from(STARTS_MS), key=st.sampled_from(KEYS), order=ORDERS)
+    def power_on(self, start_ms, key, order):
+        self.parts = mechanism.build(*key)
+        self.last_edge_us = -1
+        self.ids = 0
+        self.primary_id = 0
+        self.now_ms = start_ms
+        self.inputs_were = (False, False)
+        self.boot()
+        self.program(order, True)
+
+    def boot(self):
+        """A controller that knows nothing of what was."""
+        self.rig = support.Rig(self.now_ms)
+        self.stepper = self.rig.stepper = Witness()
+        self.stepper.now_ms = self.now_ms
+        self.rig.controller = Controller(self.stepper, self.now_ms & CLOCK_MASK)
+        self.rig.inputs = self.rig.controller.inputs
+        self.rig.inputs.interlock_open, self.rig.inputs.driver_fault = self.inputs_were
+        self.books = None
+        self.seen = self.cut = 0
+        self.pending = []
+        self.may_start = self.may_resume = False
+        self.secondary_id = 0
+        self.secondary_steps = 0
+
+    @property
+    def core(self):
+        return self.rig.controller
+
+    @property
+    def state(self):
+        return self.rig.controller.state
+
+    # -- following ----------------------------------------------------------------------------
+
+    def collect(self):
+        """Enter in the books what the stepper has made since."""
+        stepper = self.stepper
+        books = self.books
+        known = len(books.edges) if books else 0
+        for until, cut_ms in stepper.aborts[self.cut :]:
+            self.pending += stepper.quanta[self.seen : until]
+            for quantum in self.pending:
+                self.enter(quantum, cut_ms)
+            self.pending, self.seen = [], until
+            books.halts += 1
+        self.cut = len(stepper.aborts)
+        self.pending += stepper.quanta[self.seen :]
+        self.seen = len(stepper.quanta)
+        until_ms = stepper.until_ms(self.rig.now_ms)
+        while self.pending and self.pending[0][0] + QUANTUM_MS <= until_ms:
+            self.enter(self.pending.pop(0), until_ms)
+        if books and len(books.edges) > known:
+            books.check_windows(known)
+
+    def enter(self, quantum, until_ms):
+        start_ms, fields = quantum
+        count = fields[0]
+        # The program and a lane each have less than a step more than their rate: 1.48 more than the
+        # greatest rate was the most that was seen, with 400 and 800 mL/h side by side.
+        greatest = self.books.steps_at(self.parts.greatest_rate_ul_h, QUANTUM_MS)
+        assert count < greatest + 2
+        for us in edges_us(*fields) if count else ():
+            edge_us = start_ms * 1000 + us
+            if edge_us > until_ms * 1000:
+                break
+            assert edge_us > self.last_edge_us
+            assert us <= QUANTUM_MS * 1000
+            self.last_edge_us = edge_us
+            self.books.edges.append(edge_us)
+
+    def tick(self, after_ms):
+        """One tick, and what has to be so after every tick."""
+        rig = self.rig
+        running = self.core.motion.running
+        begun = len(self.stepper.begun_ms)
+        if running and self.books.kind in (CONTINUOUS, PCA):
+            basal_ul_h = self.books.basal_ul_h(rig.now_ms)
+            self.books.basal_due += self.books.steps_at(basal_ul_h, after_ms)
+        rig.tick(after_ms)
+        assert len(self.stepper.begun_ms) == begun
+        if running and (rig.inputs.interlock_open or rig.inputs.driver_fault):
+            assert self.state == ALARM
+            assert not self.core.motion.running
+        if self.state == ALARM:
+            self.may_start = self.may_resume = False
+        self.collect()
+        self.look()
+
+    def look(self):
+        core = self.core
+        assert not core.motion.mismatch
+        assert core.motion.running == (self.state not in STANDING)
+        assert self.state != ALARM or core.active_alarms
+        books = self.books
+        if books is None:
+            assert not self.stepper.begun_ms
+            return
+        if self.state in STANDING:
+            assert not self.pending
+        buckets = [core.delivered_steps(bucket) for bucket in range(BUCKETS)]
+        if self.stepper.stands_ms is None or not core.motion.running:
+            assert sum(buckets) == len(books.edges)
+        assert all(now >= was for now, was in zip(buckets, books.buckets, strict=True))
+        books.buckets = buckets
+        books.check_volumes()
+        # Nothing but a retraction is ever made backwards.
+        backwards = books.kind == PURGE and bool(books.order["reverse"])
+        assert self.stepper.reverses <= {backwards}
+        if self.state == COMPLETED and not books.order.get("times"):
+            assert books.is_delivered()
+
+    def passes(self, ms, lateness=lambda: 0):
+        """Ticks when they are due, or somewhat later."""
+        rig = self.rig
+        end_ms = rig.now_ms + ms
+        while rig.due_ms < end_ms and self.core.motion.running:
+            at_ms = max(rig.now_ms, rig.due_ms) + lateness()
+            self.tick(min(at_ms, end_ms) - rig.now_ms)
+        self.tick(end_ms - rig.now_ms)
+
+    def act(self, name, *values, begins=0):
+        """A command; a refusal changes nothing, and only some may start the motor."""
+        self.tick(0)
+        before = self.face()
+        begun = len(self.stepper.begun_ms)
+        answer = self.rig.do(name, *values)
+        assert len(self.stepper.begun_ms) - begun <= begins, name
+        if answer != OK:
+            after = self.face()
+            if name == "demand" and self.core.motion.program and before["made"] is not None:
+                assert after["made"] == before["made"] + 1
+                assert after["noted"] == before["noted"] + 1
+                after["made"], after["noted"] = before["made"], before["noted"]
+            assert after == before, (name, values, answer)
+        self.collect()
+        self.look()
+        return answer
+
+    def face(self):
+        core = self.core
+        limits = core.motion.program.limits if core.motion.program else None
+        made = None
+        if limits:
+            made, limits.made = limits.made, None
+        shown = {
+            "core": face(core),
+            "made": made,
+            "noted": core.journal.next_number,
+            "pushed": len(self.stepper.quanta),
+            "aborted": len(self.stepper.aborts),
+        }
+        if limits:
+            limits.made = made
+        return shown
+
+    # -- programs -----------------------------------------------------------------------------
+
+    @precondition(lambda self: self.state in (IDLE, PROGRAMMED, COMPLETED, STOPPED))
+    @rule(order=ORDERS, starts=st.sampled_from([True, True, True, False]))
+    def program(self, order, starts):
+        kind, fields = order
+        fields = {"kind": 1, "item_id": "", "order_id": "", **fields}
+        try:
+            program = therapy.make(kind, self.parts, fields)
+        except therapy.RefusedError as refusal:
+            event(f"refused {refusal.code}")
+            return
+        answer = self.rig_load(program)
+        assert answer == OK
+        self.books = Books(kind, fields, program)
+        self.stepper.reverses.clear()
+        if starts:
+            self.start(True)
+
+    def rig_load(self, program):
+        self.tick(0)
+        was = self.state
+        answer = self.rig.do("load", program, self.ids + 1)
+        assert (answer == OK) == (was in (IDLE, PROGRAMMED, COMPLETED, STOPPED))
+        if answer == OK:
+            self.ids += 1
+            self.primary_id = self.ids
+            self.may_start, self.may_resume = True, False
+            self.secondary_id = 0
+        return answer
+
+    @precondition(lambda self: self.state not in (IDLE, PROGRAMMED, COMPLETED, STOPPED))
+    @rule()
+    def program_while_one_is_under_way(self):
+        program = self.core.motion.program
+        assert self.act("load", program, self.ids + 1) != OK
+
+    @precondition(lambda self: self.may_start or self.state in (PAUSED, ALARM))
+    @rule(right=st.sampled_from([True, True, False]))
+    def start(self, right):
+        might = self.may_start
+        answer = self.act("start", self.primary_id if right else self.ids + 77, begins=1)
+        if answer == OK:
+            assert might
+            assert right
+            self.may_start = False
+            event(f"started {self.books.kind}")
+        else:
+            blocked = self.core.inputs.interlock_open or self.core.inputs.driver_fault
+            assert not might or not right or blocked or self.state == ALARM
+
+    # -- stops --------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.state not in (IDLE, PROGRAMMED))
+    @rule()
+    def pause(self):
+        was = self.state
+        answer = self.act("pause", begins=self.parts.stroke_steps > 1)
+        if answer == OK:
+            assert was not in STANDING
+            assert self.state in (PAUSED, STOPPING, STOPPED, COMPLETED, ALARM)
+            self.may_resume = self.state in (PAUSED, STOPPING)
+            event("stroke" if self.state == STOPPING else "paused")
+
+    @precondition(lambda self: self.state in (PAUSED, ALARM, STOPPING))
+    @rule()
+    def resume(self):
+        might = self.may_resume and self.state == PAUSED
+        answer = self.act("resume", begins=1)
+        if answer == OK:
+            assert might
+            self.may_resume = False
+        elif answer == INTERLOCK:
+            assert self.core.inputs.interlock_open
+
+    @precondition(lambda self: self.state != IDLE)
+    @rule(sure=st.integers(0, 5))
+    def stop(self, sure):
+        # Seldom, or there would be little else.
+        if sure:
+            return
+        assert self.act("stop", begins=self.parts.stroke_steps > 1) == OK
+        assert self.state in (STOPPED, STOPPING, ALARM)
+        self.may_start = self.may_resume = False
+
+    @precondition(lambda self: self.core.active_alarms)
+    @rule(goes_on=st.booleans())
+    def acknowledge(self, goes_on):
+        was = self.state
+        answer = self.act("acknowledge")
+        assert self.state != ALARM
+        if was == ALARM:
+            assert answer == OK
+            assert self.state in (PAUSED, STOPPED, COMPLETED)
+            self.may_resume = self.state == PAUSED
+            if goes_on and self.may_resume:
+                self.resume()
+
+    # -- what flows beside ----------------------------------------------------------------------
+
+    @precondition(lambda self: self.books is not None)
+    @rule(
+        volume_ul=st.sampled_from([9, 10, 25, 60, 150]),
+        rate_ul_h=RATES_UL_H,
+        duration_s=st.sampled_from([0, 0, 1, 5, 40]),
+        utmost=st.sampled_from([False, False, True]),
+    )
+    def bolus(self, volume_ul, rate_ul_h, duration_s, utmost):
+        was = self.state
+        if utmost:
+            rate_ul_h = self.parts.greatest_rate_ul_h - self.books.rates_ul_h[-1][1]
+        rate_ul_h = 0 if duration_s else rate_ul_h
+        answer = self.act("bolus", volume_ul, rate_ul_h, duration_s)
+        if answer == OK:
+            event("bolus")
+            assert was == INFUSING
+            assert self.books.kind in (CONTINUOUS, PCA)
+            books = self.books
+            if not books.halts:
+                # One at a time.
+                assert books.buckets[BOLUS] == books.loading_steps + books.bolus_steps
+            books.bolus_steps += books.steps(volume_ul)
+            if duration_s:
+                rate_ul_h = -(-volume_ul * 3600 // duration_s)
+            books.fastest_ul_h = max(books.fastest_ul_h, rate_ul_h)
+
+    @precondition(lambda self: self.books is not None and (self.books.kind == PCA or self.ids % 3))
+    @rule()
+    def demand(self):
+        self.ask()
+
+    def ask(self):
+        was = self.state
+        books = self.books
+        now_ms = self.rig.now_ms
+        answer = self.act("demand")
+        if answer == OK:
+            event("demand")
+            assert was == INFUSING
+            assert books.kind == PCA
+            if not books.halts:
+                assert books.buckets[DEMAND] == len(books.granted_ms) * books.demand_steps
+            books.granted_ms.append(now_ms)
+            books.check_grant(now_ms)
+        elif answer == boluses.DEMAND_LOCKED_OUT:
+            assert now_ms - books.granted_ms[-1] < books.order["lockout_s"] * 1000
+        elif answer == boluses.LIMIT_REACHED:
+            event("limit reached")
+        return answer
+
+    def is_pca(self):
+        return self.books is not None and self.books.kind == PCA and self.state == INFUSING
+
+    @precondition(is_pca)
+    @rule(every_ms=st.sampled_from([1, 99, 500, 1_000]), times=st.integers(2, 60))
+    def press_again_and_again(self, every_ms, times):
+        for _ in range(times):
+            self.ask()
+            self.passes(every_ms)
+
+    @precondition(lambda self: self.is_pca() and self.books.granted_ms)
+    @rule()
+    def press_when_the_lockout_ends(self):
+        books = self.books
+        left_ms = books.granted_ms[-1] + books.order["lockout_s"] * 1000 - self.rig.now_ms
+        if not 1 <= left_ms <= 60_000:
+            return
+        self.passes(left_ms - 1)
+        assert self.ask() != OK
+        self.passes(1)
+        self.ask()
+
+    @precondition(lambda self: self.is_pca() and self.books.windows and self.books.granted_ms)
+    @rule(back=st.integers(1, 4), window=st.integers(0, 1), early_ms=st.sampled_from([0, 1, 100]))
+    def press_when_a_dose_leaves_its_window(self, back, window, early_ms):
+        books = self.books
+        length_ms = books.windows[window % len(books.windows)][0]
+        granted_ms = books.granted_ms[-min(back, len(books.granted_ms))]
+        left_ms = granted_ms + length_ms - self.rig.now_ms - early_ms
+        if 0 <= left_ms <= 90_000:
+            self.passes(left_ms)
+            self.ask()
+
+    @precondition(lambda self: self.books is not None)
+    @rule(rate_ul_h=RATES_UL_H | st.just(0))
+    def set_rate(self, rate_ul_h):
+        if self.act("set_rate", rate_ul_h) == OK:
+            event("titrated")
+            books = self.books
+            assert books.kind in (CONTINUOUS, PCA)
+            books.rates_ul_h.append((self.rig.now_ms, rate_ul_h))
+            books.fastest_ul_h = max(books.fastest_ul_h, rate_ul_h)
+            books.titrated = True
+
+    # -- containers -----------------------------------------------------------------------------
+
+    @precondition(lambda self: self.state in (PROGRAMMED, PAUSED, ALARM, INFUSING))
+    @rule(content_ul=st.sampled_from([1, 50, 300, 1_000]))
+    def change_container(self, content_ul):
+        if self.act("change_container", content_ul) == OK:
+            assert self.state in (PROGRAMMED, PAUSED, ALARM)
+            self.books.fill(content_ul)
+
+    @precondition(lambda self: self.books is not None)
+    @rule(vtbi_ul=st.sampled_from([100, 150]), rate_ul_h=RATES_UL_H, starts=st.booleans())
+    def load_secondary(self, vtbi_ul, rate_ul_h, starts):
+        order = {
+            "content_ul": vtbi_ul, "vtbi_ul": vtbi_ul, "rate_ul_h": rate_ul_h, "duration_s": 0
+        }  # fmt: skip
+        phase = therapy.make_secondary(self.core.motion.program, order)
+        if self.act("load_secondary", phase, self.ids + 1) == OK:
+            assert self.books.kind in (CONTINUOUS, STEPPED)
+            self.ids += 1
+            self.secondary_id = self.ids
+            self.secondary_steps = self.books.steps(vtbi_ul)
+            if starts:
+                self.start_secondary()
+
+    @precondition(lambda self: self.secondary_id)
+    @rule()
+    def start_secondary(self):
+        was = self.state
+        answer = self.act("start", self.secondary_id, begins=1)
+        if answer == OK:
+            event("secondary")
+            assert was not in (IDLE, PROGRAMMED, COMPLETED, STOPPED, ALARM)
+            self.secondary_id = 0
+            self.books.secondary_steps += self.secondary_steps
+            self.may_resume = False
+
+    # -- faults -----------------------------------------------------------------------------------
+
+    @rule(
+        fault=st.sampled_from(["interlock", "driver", "away", "power", "none", "none"]),
+        before_ms=st.integers(0, 99),
+        after_ms=st.integers(0, 150),
+        stays=st.sampled_from([False, False, True]),
+    )
+    def something_fails(self, fault, before_ms, after_ms, stays):
+        if fault == "interlock":
+            self.interlock_opens(before_ms, after_ms)
+        elif fault == "driver":
+            self.rig.inputs.driver_fault = True
+            self.tick(after_ms)
+        elif fault == "away":
+            # From in time to much too late.
+            self.the_processor_is_away(4 * after_ms + (3_600_000 * before_ms if stays else 0))
+        elif fault == "power":
+            self.power_is_lost()
+        if fault in ("interlock", "driver"):
+            assert self.state in STANDING
+            inputs = self.rig.inputs
+            inputs.interlock_open = inputs.interlock_open and stays
+            inputs.driver_fault = inputs.driver_fault and stays
+
+    def interlock_opens(self, before_ms, after_ms):
+        """The motor stands from that instant; the next tick comes a little later."""
+        rig = self.rig
+        before_ms = min(before_ms, max(0, rig.due_ms - rig.now_ms))
+        self.stepper.stands_ms = rig.now_ms + before_ms
+        rig.inputs.interlock_open = True
+        self.tick(before_ms + after_ms)
+        self.stepper.stands_ms = None
+        self.passes(after_ms)
+
+    def the_processor_is_away(self, ms):
+        motion = self.core.motion
+        running, lead_ms, at_end = motion.running, motion.lead_ms(), motion.is_at_end()
+        blocked = self.core.inputs.interlock_open or self.core.inputs.driver_fault
+        self.tick(ms)
+        if running and not at_end and not blocked:
+            assert (self.state == ALARM) == (ms > lead_ms)
+
+    def power_is_lost(self):
+        event("power lost")
+        rig = self.rig
+        for quantum in self.pending:
+            self.enter(quantum, rig.now_ms)
+        inputs = rig.inputs
+        self.inputs_were = (inputs.interlock_open, inputs.driver_fault)
+        self.now_ms = rig.now_ms + 700
+        self.boot()
+        for command in (("start", self.primary_id), ("resume",), ("demand",), ("bolus", 60, 60, 0)):
+            assert self.act(*command) != OK
+        self.passes(700)
+        assert self.state == IDLE
+
+    @precondition(lambda self: self.rig.inputs.interlock_open or self.rig.inputs.driver_fault)
+    @rule()
+    def somebody_looks_after_it(self):
+        self.rig.inputs.interlock_open = self.rig.inputs.driver_fault = False
+        self.passes(0)
+
+    # -- time -------------------------------------------------------------------------------------
+
+    @rule(ms=st.integers(0, 700) | st.integers(0, 20_000), seed=st.integers(0, 9))
+    def time_passes(self, ms, seed):
+        rng = random.Random(seed)
+        self.passes(ms, lambda: rng.randint(0, GREATEST_LATENESS_MS) if seed else 0)
+
+    @precondition(lambda self: self.core.motion.running)
+    @rule(ms=st.integers(0, 2_000) | st.integers(0, 70_000))
+    def it_goes_on(self, ms):
+        self.passes(ms)
+
+    @precondition(lambda self: self.core.motion.running)
+    @rule(s=st.integers(60, 400))
+    def minutes_pass(self, s):
+        self.passes(1000 * s)
+
+    @precondition(lambda self: self.state in STANDING)
+    @rule(minutes=st.integers(1, 600))
+    def hours_pass(self, minutes):
+        self.passes(60_000 * minutes)
+
+    @rule(ms=st.integers(0, 99))
+    def early_tick(self, ms):
+        self.tick(min(ms, max(0, self.rig.due_ms - self.rig.now_ms)))
+
+    @precondition(lambda self: self.state in (INFUSING, KEEPING_OPEN, WAITING, STOPPING))
+    @rule(
+        ms=st.integers(0, 700),
+        then=st.sampled_from(["bolus", "demand", "pause", "set_rate", "fails", "nothing"]),
+        rate_ul_h=RATES_UL_H,
+    )
+    def about_the_end_of_something(self, ms, then, rate_ul_h):
+        """Where a phase, a bolus, a demand or the container is planned to its end."""
+        self.until_planning_moves_on()
+        self.passes(ms)
+        if then == "bolus":
+            self.bolus(60, rate_ul_h, 0, False)
+        elif then == "demand":
+            self.ask()
+        elif then == "pause":
+            self.pause()
+        elif then == "set_rate":
+            self.set_rate(rate_ul_h)
+        elif then == "fails":
+            self.interlock_opens(ms % 100, ms // 5)
+            self.rig.inputs.interlock_open = False
+
+    def until_planning_moves_on(self):
+        motion = self.core.motion
+
+        def stands():
+            lanes = (bool(motion.bolus.left), bool(motion.demand.left))
+            return motion.running, motion.planning, motion.finished, motion.emptied, lanes
+
+        stood = stands()
+        for _ in range(1500):
+            if stands() != stood:
+                break
+            self.tick(max(0, self.rig.due_ms - self.rig.now_ms))
+
+
+TestTherapies = Therapies.TestCase
+TestTherapies.settings = settings(
+    max_examples=120,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
