@@ -130,6 +130,12 @@ def test_what_flows_by_demand_alone_has_no_intent():
         intent_of(pca.program)
 
 
+def test_a_purge_has_no_intent():
+    purge = check_order(load_order(ORDERS / "purge-the-line.toml"))
+    with pytest.raises(MicropumpError, match="purge"):
+        intent_of(purge.program)
+
+
 # -- figures ---------------------------------------------------------------------------------------
 
 
@@ -271,7 +277,7 @@ def pumped(checked, bench=None):
     times_s = sample_times_s(intent)
     parts = []
     bench = bench or default_bench("syringe")
-    delivery = of_pump(checked, "pump", bench, times_s, intent.duration_s, parts.append)
+    delivery = of_pump(checked, "pump", bench, times_s, parts.append)
     assert parts[-1] == 1.0
     assert parts == sorted(parts)
     return intent, delivery
@@ -329,6 +335,19 @@ def test_somebody_changes_the_container_when_the_pump_calls():
     assert 0.0 < verdict.reached_s - intent.duration_s < 21.0
 
 
+def test_doses_that_a_change_of_container_makes_late_are_given_all_the_same():
+    intent, delivery = pumped(
+        order(
+            'program = "intermittent"\ndose = "1 mL"\nrate = "60 mL/h"\nevery = "5 min"\n'
+            'count = 3\nkvo = "1 mL/h"',
+            'syringe = "bd-plastipak-50"\ncontent = "1.5 mL"\ncount = 3',
+        )
+    )
+    assert "changed" in delivery.notes[0]
+    # With a little more KVO than was meant, as the pump was late.
+    assert 1.0 <= delivery.volumes_ml[-1] / intent.volume_ml < 1.03
+
+
 def test_a_pump_whose_container_nobody_planned_for_says_so():
     checked = order('program = "continuous"\nrate = "60 mL/h"\nvtbi = "5 mL"', SYRINGE_50)
     bench = default_bench("syringe")
@@ -337,9 +356,7 @@ def test_a_pump_whose_container_nobody_planned_for_says_so():
     two = 'syringe = "bd-plastipak-50"\ncontent = "2 mL"\ncount = 3'
     planned = order('program = "continuous"\nrate = "60 mL/h"\nvtbi = "5 mL"', two)
     short = replace(planned, containers=1)
-    delivery = of_pump(
-        short, "pump", bench, sample_times_s(intent), intent.duration_s, lambda _: None
-    )
+    delivery = of_pump(short, "pump", bench, sample_times_s(intent), lambda _: None)
     assert delivery.notes == ("it is in alarm and delivers no more",)
     assert delivery.volumes_ml[-1] == pytest.approx(2.0, rel=0.01)
 
@@ -415,6 +432,15 @@ def test_the_table_has_the_figures_for_people(capsys, short):
     assert "pump" not in out
     for text in ("at the intended end", "worst 2 min", "never", "10.0 drops/min", "nearest that"):
         assert text in out, text
+
+
+def test_that_nobody_demands_a_dose_is_said(capsys):
+    path = ORDERS / "pca-morphine-with-basal.toml"
+    code, out, _ = run(capsys, path, "--device", "gravity")
+    assert code == 0
+    assert "nobody demands a dose" in out
+    code, out, _ = run(capsys, path, "--device", "gravity", "--json")
+    assert json.loads(out)["remarks"] == ["nobody demands a dose: what flows without is compared"]
 
 
 def test_devices_from_files_have_their_own_names(capsys, short):

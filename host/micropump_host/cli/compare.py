@@ -182,6 +182,8 @@ def _show(comparison: "Comparison") -> None:
         f"[bold]{comparison.order_id}[/bold]: {intent.volume_ml:.4g} mL in "
         f"{duration(intent.duration_s)}, {intent.mean_rate_ml_h:.4g} mL/h in the mean"
     )
+    for remark in comparison.remarks:
+        console.print(f"[yellow]{remark}[/yellow]")
     verdicts = comparison.verdicts
     table = Table(title="Delivery against intent")
     table.add_column("")
@@ -189,12 +191,12 @@ def _show(comparison: "Comparison") -> None:
         table.add_column(verdict.name, justify="right")
     rows: list[tuple[str, Callable[[Verdict], str]]] = [
         ("at the intended end", lambda one: f"{one.at_end_ml:.3f} mL"),
-        ("  error of the mean flow", lambda one: f"{one.mean_error_percent:+.2f} %"),
+        ("  error of mean flow", lambda one: f"{one.mean_error_percent:+.2f} %"),
         ("intended volume in at", lambda one: _clock(one.reached_s)),
         ("  off by", lambda one: _late(one.reached_s, intent)),
         ("in all", lambda one: f"{one.delivered_ml:.3f} mL"),
-        ("worst error of the volume", lambda one: f"{one.worst_error_ml:+.3f} mL"),
-        ("  of the intended volume", lambda one: f"{one.worst_error_percent:+.2f} %"),
+        ("worst error of volume", lambda one: f"{one.worst_error_ml:+.3f} mL"),
+        ("  of intended volume", lambda one: f"{one.worst_error_percent:+.2f} %"),
         ("  at", lambda one: _clock(one.worst_error_s)),
     ]
     for number, window in enumerate(verdicts[0].windows):

@@ -19,6 +19,7 @@ from micropump_host.orders import CheckedOrder
 
 Fitted = Device | Bench | None
 
+_NO_DEMANDS = "nobody demands a dose: what flows without is compared"
 _BENCH_KINDS: Mapping[int, Kind] = {KIND_SYRINGE: "syringe", KIND_PERISTALTIC: "peristaltic"}
 
 
@@ -29,6 +30,7 @@ class Comparison:
     Attributes:
         order_id: the order.
         intent: what it means.
+        remarks: what has to be known of the comparison, sentences without a full stop.
         deliveries: what each device delivers, all at the same times.
         verdicts: the figures of each.
 
@@ -36,6 +38,7 @@ class Comparison:
 
     order_id: str
     intent: Intent
+    remarks: tuple[str, ...]
     deliveries: tuple[Delivery, ...]
     verdicts: tuple[Verdict, ...]
 
@@ -49,6 +52,7 @@ class Comparison:
                 "mean_rate_ml_h": self.intent.mean_rate_ml_h,
                 "stretches": [vars(stretch) for stretch in self.intent.stretches],
             },
+            "remarks": list(self.remarks),
             "smoothing_min": smoothing_min(self.intent),
             "devices": [verdict.to_json_dict() for verdict in self.verdicts],
         }
@@ -93,10 +97,16 @@ def compare(
         if device is None or isinstance(device, Bench):
             bench = device or default_bench(_BENCH_KINDS[order.order.container.kind])
             progress = partial(on_progress, name)
-            delivery = of_pump(order, name, bench, times_s, intent.duration_s, progress)
+            delivery = of_pump(order, name, bench, times_s, progress)
         else:
             delivery = of_device(device, name, intent, times_s)
         on_progress(name, 1.0)
         deliveries.append(delivery)
     verdicts = tuple(judge(intent, delivery) for delivery in deliveries)
-    return Comparison(order.order.order_id, intent, tuple(deliveries), verdicts)
+    return Comparison(
+        order_id=order.order.order_id,
+        intent=intent,
+        remarks=(_NO_DEMANDS,) if order.program.demand_steps else (),
+        deliveries=tuple(deliveries),
+        verdicts=verdicts,
+    )

@@ -91,19 +91,17 @@ def of_pump(
     name: str,
     bench: Bench,
     times_s: Floats,
-    end_s: float,
     on_progress: OnProgress,
 ) -> Delivery:
     """Return what the pump delivers: the firmware's core on a virtual bench, in this process.
 
-    The pump is stopped as soon as the intended time is over and it keeps the vein open.
+    The pump is stopped as soon as the VTBI is in and it keeps the vein open.
 
     Args:
         order: what it is given.
         name: what to call it.
         bench: the bench; its balance plays no part.
         times_s: s from the start, shape (n,), increasing.
-        end_s: the intended time, s.
         on_progress: called with the part of the times that are done.
 
     Raises:
@@ -118,15 +116,15 @@ def of_pump(
     with Pump("virtual bench", open_port=lambda *_: LocalLine(world)) as pump:
         accepted = pump.prescribe(order.prescription.kind, dict(order.prescription.fields))
         pump.start(accepted.program_id)
-        started_ms, plant = world.started_ms, world.plant
+        started_ms = world.started_ms
         assert started_ms is not None
-        assert plant is not None
         attendant = _Attendant(pump, world, order)
         for at, t_s in enumerate(times_s.tolist()):
             attendant.watch_until(started_ms + round(t_s * 1000))
             world.look()
-            volumes_ml[at] = plant.outflow_ul / 1000.0
-            if t_s >= end_s and ground.state == KEEPING_OPEN:
+            assert world.plant is not None
+            volumes_ml[at] = world.plant.outflow_ul / 1000.0
+            if ground.is_over and ground.state == KEEPING_OPEN:
                 pump.stop()
             on_progress((at + 1) / len(times_s))
     world.close()

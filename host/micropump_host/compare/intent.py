@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from micropump.program import Program
+from micropump.program import PURGE, Program
 from micropump_host.accuracy.table import Floats
 from micropump_host.errors import MicropumpError
 from micropump_host.orders.check import timeline
@@ -92,10 +92,16 @@ def intent_of(program: Program) -> Intent:
     it.
 
     Raises:
-        MicropumpError: if the program delivers nothing forward by itself: a PCA without a basal
-            rate, or a retraction.
+        MicropumpError: if the program is a purge, or delivers nothing by itself, as a PCA without a
+            basal rate and a loading dose.
 
     """
+    if program.kind == PURGE:
+        raise MicropumpError(
+            "a purge is delivered to nobody, so there is nothing to compare",
+            "[therapy] program",
+            "Choose the order of a therapy.",
+        )
     intent = Intent(
         tuple(
             Stretch(
@@ -108,7 +114,7 @@ def intent_of(program: Program) -> Intent:
             if part.duration_ms > 0
         )
     )
-    if program.reverse or not intent.volume_ml > 0.0:
+    if not intent.volume_ml > 0.0:
         raise MicropumpError(
             "this order delivers nothing by itself, so there is nothing to compare",
             "[therapy] program",
