@@ -1092,7 +1092,7 @@ def test_a_program_is_what_therapy_makes_of_the_same_fields(asked: tuple[int, di
         "rate_ul_h": made.first_rate_ul_h(),
         "peak_ul_h": made.peak_ul_h(),
         "vtbi_ul": made.vtbi_ul,
-        "duration_s": min(made.duration_ms() // 1000, U32),
+        "duration_s": min(made.duration_s(), U32),
         "kvo_ul_h": made.kvo_ul_h,
         "least_rate_ul_h": parts.least_rate_ul_h,
         "nl_num": parts.nl_num,
