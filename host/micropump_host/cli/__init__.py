@@ -7,7 +7,19 @@ import textwrap
 from collections.abc import Sequence
 
 from micropump import VERSION
-from micropump_host.cli import accuracy, compare, control, demo, flash, image, plan, run, simulate
+from micropump_host.cli import (
+    accuracy,
+    compare,
+    control,
+    demo,
+    flash,
+    image,
+    plan,
+    purge,
+    run,
+    secondary,
+    simulate,
+)
 from micropump_host.errors import EXIT_REFUSED, MicropumpError
 
 _DESCRIPTION = """\
@@ -39,7 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"micropump {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (simulate, plan, run, control, accuracy, compare, demo, image, flash):
+    for module in (
+        simulate, plan, run, control, secondary, purge, accuracy, compare, demo, image, flash
+    ):  # fmt: skip
         module.add_parser(commands)
     for command in commands.choices.values():
         command.description = f"{_NEVER}\n\n{textwrap.fill(command.description or '', 79)}"

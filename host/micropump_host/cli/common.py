@@ -1,15 +1,19 @@
-"""What the commands share: the port, the console, the wording of states and volumes."""
+"""What the commands share: the port, the console, figures in and out, and questions."""
 
 import argparse
 import json
 import os
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
+from rich.prompt import Confirm
 
 from micropump import alarms
 from micropump_host.client import Pump, Status
 from micropump_host.errors import UsageError
+from micropump_host.orders import QuantityError, parse_duration_s, parse_rate_ul_h
 
 PORT_VARIABLE = "MICROPUMP_PORT"
 
@@ -49,6 +53,57 @@ def connect(args: argparse.Namespace, **options: Any) -> Pump:
     return Pump(args.port, timeout_s=args.timeout_s, **options)
 
 
+def add_yes(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--yes``; ``what`` is done then without asking."""
+    parser.add_argument("--yes", action="store_true", help=f"{what} without asking")
+
+
+def add_rate_or_time(parser: argparse.ArgumentParser) -> None:
+    """Add ``--rate`` and ``--over``, of which one is needed."""
+    either = parser.add_mutually_exclusive_group(required=True)
+    either.add_argument("--rate", metavar="RATE", help='how fast: "60 mL/h"')
+    either.add_argument("--over", metavar="TIME", help='how long it shall take: "30 min", "01:30"')
+
+
+def rate_or_time(args: argparse.Namespace) -> dict[str, int]:
+    """What ``--rate`` or ``--over`` say, as fields of the wire; raises UsageError."""
+    if args.rate is not None:
+        return {"rate_ul_h": figure(parse_rate_ul_h, args.rate, "--rate")}
+    return {"duration_s": figure(parse_duration_s, args.over, "--over")}
+
+
+def figure(parse: Callable[[str], int], text: str, where: str) -> int:
+    """A figure with its unit, as the pump counts it; UsageError if it is none."""
+    try:
+        return parse(text)
+    except QuantityError as error:
+        raise UsageError(error.what, where, error.remedy) from None
+
+
+def can_ask() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty()
+
+
+def require_someone_to_ask(args: argparse.Namespace, command: str) -> None:
+    """Raise UsageError where a question would come that nobody can answer."""
+    if not args.yes and not can_ask():
+        raise UsageError(
+            "nobody can be asked for confirmation here",
+            command,
+            "Add --yes if it may be done without asking.",
+        )
+
+
+def confirmed(question: str) -> bool:
+    """Ask; whatever is not a yes is a no."""
+    try:
+        return Confirm.ask(question, console=remarks, default=False)
+    except EOFError:
+        # Ctrl-D, or whoever was to answer has gone.
+        return False
+
+
 def print_json(data: Any) -> None:
     """Print ``data`` as JSON on stdout."""
     print(json.dumps(data, indent=2, ensure_ascii=False))
@@ -69,6 +124,11 @@ def duration(seconds: float) -> str:
     minutes, rest_s = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest_s:02}"
+
+
+def known_duration(seconds: int | None) -> str:
+    """A duration for a person, where it is known."""
+    return "not known" if seconds is None else duration(seconds)
 
 
 def alarm_texts(status: Status) -> list[str]:

@@ -1,4 +1,4 @@
-"""The commands that ask a pump one thing: status, info, log, pause, resume, stop, rate."""
+"""The commands that ask a pump one thing, from status and log to bolus and container."""
 
 import argparse
 from dataclasses import asdict
@@ -8,24 +8,34 @@ from rich.table import Table
 
 from micropump_host.cli.common import (
     add_port,
+    add_rate_or_time,
+    add_yes,
     alarm_texts,
+    confirmed,
     connect,
     console,
     duration,
+    figure,
+    known_duration,
     ml,
     print_json,
     rate,
+    rate_or_time,
+    remarks,
+    require_someone_to_ask,
 )
 from micropump_host.client import Event, Pump, Status
-from micropump_host.errors import EXIT_DONE, UsageError
+from micropump_host.errors import EXIT_DONE, EXIT_REFUSED, UsageError
+from micropump_host.orders import parse_rate_ul_h, parse_volume_ul
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _COMMANDS = {
     "pause": (
-        "stop the motor at once and keep the therapy",
-        "`micropump resume` goes on where it stopped.",
+        "stop the motor and keep the therapy",
+        "A peristaltic head finishes its stroke, a bolus under way ends, and a purge is over;"
+        " `micropump resume` goes on where it stopped.",
         Pump.pause,
     ),
     "resume": (
@@ -34,14 +44,21 @@ _COMMANDS = {
         Pump.resume,
     ),
     "stop": (
-        "stop the motor at once and end the therapy",
-        "What was delivered stays in the status and the log; to infuse on, run a new order.",
+        "stop the motor and end the therapy",
+        "A peristaltic head finishes its stroke, unless it is told a second time. What was"
+        " delivered stays in the status and the log; to infuse on, run a new order.",
         Pump.stop,
     ),
     "acknowledge": (
         "take note of the pump's alarms",
         "A pump that an alarm has stopped is paused then, and waits for `micropump resume`.",
         Pump.acknowledge,
+    ),
+    "demand": (
+        "press the patient's button of a PCA",
+        "The pump gives the dose if neither lockout nor limits forbid it, says why if not, and"
+        " counts it either way.",
+        Pump.demand,
     ),
 }
 
@@ -58,7 +75,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         subparsers,
         "status",
         "what the pump is doing",
-        "State, alarms, rate, what is infused of the VTBI and how long the rest takes.",
+        "State, alarms, rate, what is infused of the VTBI, how long the rest takes, what the"
+        " container still holds, and how a patient's demands stand.",
     )
     status.set_defaults(handler=run_status)
     info = _add(subparsers, "info", "what the pump is: firmware, board, mechanism", "")
@@ -78,11 +96,34 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         subparsers,
         "rate",
         "change the rate of the running infusion",
-        "There is no gap in the step train, and the VTBI stays as it is.",
+        "Of a continuous infusion, or the basal rate of a PCA. There is no gap in the step train,"
+        " and the VTBI stays as it is.",
         '"7.5 mL/h"',
     )
     change.add_argument("rate", metavar="RATE", help='the new rate with its unit: "7.5 mL/h"')
     change.set_defaults(handler=run_rate)
+    bolus = _add(
+        subparsers,
+        "bolus",
+        "give a bolus on top of the infusion",
+        "At a rate, or spread over a time (a square bolus). It counts towards the VTBI and leaves"
+        " the infusion's own rate as it is; a patient's demand goes before it.",
+        '"2 mL" --rate "60 mL/h"',
+    )
+    bolus.add_argument("volume", metavar="VOLUME", help='how much, with its unit: "2 mL"')
+    add_rate_or_time(bolus)
+    add_yes(bolus, "give it")
+    bolus.set_defaults(handler=run_bolus)
+    container = _add(
+        subparsers,
+        "container",
+        "tell the pump that another container is in place",
+        "In a pause, in alarm or before the start; the therapy and its volumes are kept. After an"
+        " empty container: `micropump acknowledge`, then `micropump resume`.",
+        '"50 mL"',
+    )
+    container.add_argument("content", metavar="CONTENT", help='what it holds: "50 mL"')
+    container.set_defaults(handler=run_container)
 
 
 def _add(
@@ -155,16 +196,38 @@ def run_command(args: argparse.Namespace) -> int:
 
 def run_rate(args: argparse.Namespace) -> int:
     """``micropump rate``."""
-    # pint, which reads the unit, takes a while to load.
-    from micropump_host.orders.quantity import QuantityError, parse_rate_ul_h  # noqa: PLC0415
-
-    try:
-        rate_ul_h = parse_rate_ul_h(args.rate)
-    except QuantityError as error:
-        raise UsageError(error.what, "RATE", error.remedy) from None
+    rate_ul_h = figure(parse_rate_ul_h, args.rate, "RATE")
     with connect(args) as pump:
         pump.set_rate(rate_ul_h)
         status = pump.status()
+    return _show(args, status)
+
+
+def run_bolus(args: argparse.Namespace) -> int:
+    """``micropump bolus``; 1 when it was not confirmed."""
+    volume_ul = figure(parse_volume_ul, args.volume, "VOLUME")
+    pace = rate_or_time(args)
+    require_someone_to_ask(args, "bolus")
+    with connect(args) as pump:
+        how = f"at {args.rate}" if args.rate else f"over {args.over}"
+        if not args.yes and not confirmed(f"Give a bolus of {ml(volume_ul)} {how}?"):
+            remarks.print("Not given.")
+            return EXIT_REFUSED
+        pump.bolus(volume_ul, **pace)
+        status = pump.status()
+    return _show(args, status)
+
+
+def run_container(args: argparse.Namespace) -> int:
+    """``micropump container``."""
+    content_ul = figure(parse_volume_ul, args.content, "CONTENT")
+    with connect(args) as pump:
+        pump.change_container(content_ul)
+        status = pump.status()
+    if status.state == "alarm":
+        remarks.print("To go on: micropump acknowledge, then micropump resume.")
+    elif status.state == "paused":
+        remarks.print("To go on: micropump resume.")
     return _show(args, status)
 
 
@@ -176,20 +239,51 @@ def _show(args: argparse.Namespace, status: Status) -> int:
     return EXIT_DONE
 
 
+# Rows of what was delivered, each where there is any of it: label -> volume of the status.
+_DELIVERED = {
+    "of it by boluses": "bolus_ul",
+    "of it on demand": "demand_ul",
+    "from secondaries": "secondary_ul",
+    "KVO volume": "kvo_ul",
+    "primed": "primed_ul",
+    "drawn back": "retracted_ul",
+}
+
+
 def status_table(status: Status) -> Table:
     """The status for a person."""
     table = Table(show_header=False, title="Pump")
     table.add_row("state", status.state)
     for text in alarm_texts(status):
         table.add_row("[red]alarm[/red]", text)
-    if status.item_id:
-        table.add_row("mechanism", status.item_id)
-        table.add_row("rate", rate(status.rate_ul_h))
-        table.add_row("infused", f"{ml(status.infused_ul)} of {ml(status.vtbi_ul)}")
-        table.add_row("KVO volume", ml(status.kvo_ul))
-        table.add_row("time remaining", duration(status.remaining_s))
+    if status.therapy:
+        _add_therapy(table, status)
     table.add_row("up for", duration(status.uptime_s))
     return table
+
+
+def _add_therapy(table: Table, status: Status) -> None:
+    table.add_row("therapy", f"{status.therapy}, phase {status.phase + 1}")
+    table.add_row("mechanism", status.item_id)
+    table.add_row("rate", rate(status.rate_ul_h))
+    table.add_row("given", f"{ml(status.given_ul)} of {ml(status.vtbi_ul)}")
+    for label, name in _DELIVERED.items():
+        volume_ul = getattr(status, name)
+        if volume_ul:
+            table.add_row(label, ml(volume_ul))
+    if status.bolus_left_ul:
+        table.add_row("bolus still to come", ml(status.bolus_left_ul))
+    if status.therapy == "intermittent":
+        table.add_row("doses finished", f"{status.doses:,}")
+    if status.therapy == "pca":
+        table.add_row("demands", f"{status.demands_made:,} made, {status.demands_given:,} given")
+        lockout = duration(status.lockout_left_s) + " left" if status.lockout_left_s else "over"
+        table.add_row("lockout", lockout)
+    lasts = ""
+    if status.content_left_s is not None:
+        lasts = f", {duration(status.content_left_s)} at this rate"
+    table.add_row("left in the container", ml(status.content_ul) + lasts)
+    table.add_row("time remaining", known_duration(status.remaining_s))
 
 
 def events_table(events: list[Event]) -> Table:
