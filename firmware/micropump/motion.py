@@ -243,7 +243,7 @@ class Motion:
         """
         program = self.program
         under_way = program.phases[self.planning]
-        if not under_way.quanta:
+        if not under_way.quanta and not under_way.is_endless():
             under_way.millions = self.left_millions
             under_way.rest = self.left_rest
         for phase in reversed(phases):
