@@ -35,6 +35,8 @@ from micropump_host.image.frozen import content_sha256, frozen_files
 
 try:
     from micropump_hil.emulated import BACKEND, EmulatedPico, find_image
+    from micropump_hil.emulated.models import driver_chip
+    from micropump_hil.emulated.wiring import read_wiring
 except MicropumpError as error:
     print(f"bench_pico: skipped: {error}")
     raise SystemExit(0) from None
@@ -439,6 +441,9 @@ def wired_bench() -> Bench:
     pico = EmulatedPico(find_image())
     pico.pins.wire(gpio["step"], gpio["step_count"])
     pico.pins.set(gpio["interlock"], 0)
+    chip = driver_chip(read_wiring(BOARD / "board.toml"))
+    if chip is not None:
+        chip.attach(pico)
     return Bench(pico, gpio["step"], gpio["enable"])
 
 

@@ -5,13 +5,15 @@ import time
 
 import machine
 import micropump_board as board
-from machine import Pin
+from machine import UART, Pin
 from micropump_rp2 import reset
+from micropump_rp2.motor_driver import MotorDriver
 from micropump_rp2.panel import Panel
 from micropump_rp2.stepper import PioStepper
+from micropump_rp2.tmc2209 import Tmc2209
 from micropump_rp2.usb import UsbLine
 
-from micropump.controller import Controller, Inputs
+from micropump.controller import Controller
 from micropump.link import Identity, Link
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
 from micropump.units import CLOCK_MASK, elapsed_ms
@@ -20,6 +22,9 @@ from micropump.units import CLOCK_MASK, elapsed_ms
 WATCHDOG_MS = 1000
 _HALF = (CLOCK_MASK + 1) // 2
 _LOOK_MS = 10
+_DRIVER_BAUD = 115_200
+# A TMC2209 begins to answer 0.2 ms after it was asked.
+_DRIVER_TIMEOUT_MS = 2
 
 
 class Pump:
@@ -31,6 +36,8 @@ class Pump:
             board.STEP_GPIO, board.DIR_GPIO, board.ENABLE_GPIO, board.INTERLOCK_GPIO,
             board.STEP_COUNT_GPIO,
         )  # fmt: skip
+        self.driver = motor_driver()
+        self.driver.check(now_ms)
         self.controller = Controller(self.stepper, now_ms, reset.cause())
         reset.forget()
         fitted = board.FITTED == "syringe"
@@ -47,7 +54,7 @@ class Pump:
         self.link = Link(self.controller, identity)
         self.line = UsbLine()
         self.panel = Panel(self.controller)
-        self.inputs = Inputs()
+        self.inputs = self.controller.inputs
         self.due_ms = now_ms
         self._looked_ms = now_ms
         self.watchdog = None
@@ -59,15 +66,15 @@ class Pump:
     def turn(self) -> None:
         """Once round the loop: host, control cycle if due, answers, watchdog."""
         data = self.line.read(self._wait_ms())
+        if data and not self.stepper.running:
+            # It may be a start: the driver may have lost its power and settings since the last.
+            self.driver.check(time.ticks_ms())
         now_ms = time.ticks_ms()
+        # What stops the motor does not wait for the next cycle, which may be 100 ms away.
+        stops = self._see(now_ms)
         if data:
             self.link.receive(now_ms, data)
-        interlock_open = self.stepper.interlock_open()
-        # An interlock that opens does not wait for the next cycle, which may be 100 ms away.
-        opened = interlock_open and self.stepper.running
-        if data or opened or elapsed_ms(now_ms, self.due_ms) < _HALF:
-            self.inputs.interlock_open = interlock_open
-            self.inputs.stepper_starved = self.stepper.starved()
+        if data or stops or elapsed_ms(now_ms, self.due_ms) < _HALF:
             self.due_ms = self.controller.tick(now_ms, self.inputs)
         self.link.attend(now_ms)
         self.panel.look(now_ms, elapsed_ms(now_ms, self._looked_ms))
@@ -83,10 +90,47 @@ class Pump:
         if self.watchdog:
             self.watchdog.feed()
 
+    def _see(self, now_ms: int) -> bool:
+        """Look at all that a request and a cycle are judged by; returns whether it stops a motor.
+
+        Before the request, or that would be carried out by what held at the look before it.
+        """
+        running = self.stepper.running
+        inputs = self.inputs
+        self.driver.look(now_ms, running)
+        inputs.driver_fault = self.driver.fault
+        inputs.interlock_open = self.stepper.interlock_open()
+        inputs.stepper_starved = self.stepper.starved()
+        return running and (inputs.driver_fault or inputs.interlock_open)
+
     def _wait_ms(self) -> int:
         """How long nothing has to be done, at most a look's length."""
         left_ms = elapsed_ms(self.due_ms, time.ticks_ms())
         return 0 if left_ms >= _HALF else min(left_ms, _LOOK_MS)
+
+
+def motor_driver() -> MotorDriver:
+    """The board's driver: its fault output, and its UART where it has one."""
+    chip = None
+    if board.DRIVER == "tmc2209" and board.DRIVER_UART_ID is not None:
+        uart = UART(
+            board.DRIVER_UART_ID,
+            baudrate=_DRIVER_BAUD,
+            tx=Pin(board.DRIVER_TX_GPIO),
+            rx=Pin(board.DRIVER_RX_GPIO),
+            timeout=_DRIVER_TIMEOUT_MS,
+            timeout_char=_DRIVER_TIMEOUT_MS,
+        )
+        chip = Tmc2209(uart, board.DRIVER_ADDRESS)
+    if board.DRIVER_FAULT_GPIO is None:
+        return MotorDriver(chip, None)
+    pull = {"up": Pin.PULL_UP, "down": Pin.PULL_DOWN}.get(board.DRIVER_FAULT_PULL)
+    output = Pin(board.DRIVER_FAULT_GPIO, Pin.IN, pull)
+    is_high = board.DRIVER_FAULT_ACTIVE_LEVEL
+    driver = MotorDriver(chip, lambda: output.value() == is_high)
+    # The loop looks every 10 ms or so; what is shorter is caught by the interrupt.
+    output.irq(driver.note_fault, Pin.IRQ_RISING if is_high else Pin.IRQ_FALLING, hard=True)
+    return driver
 
 
 def make_safe() -> None:

@@ -104,10 +104,6 @@ def test_a_quantum_that_ends_before_the_look_is_not_counted_as_made(bench, befor
     assert_every_step_is_accounted_for(bench)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a request is carried out with the interlock as it was at the look before it",
-)
 @pytest.mark.parametrize("before_end_us", [300, 500])
 def test_a_request_before_the_look_does_not_count_what_was_not_made(bench, before_end_us):
     open_before_the_end_of_a_quantum(bench, before_end_us * 1000)

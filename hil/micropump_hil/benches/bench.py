@@ -19,6 +19,7 @@ FEATURES = {
     "restart": "a processor that the pump can restart",
     "edge_counter": "a look at the pump's own edge counter",
     "motor_enable": "a look at the driver's EN",
+    "driver_uart": "a motor driver with a UART and a fault output, which the bench makes fail",
     "buttons": "buttons that the bench presses",
     "usb": "a USB host that can stop reading",
     "reset": "the reset button",

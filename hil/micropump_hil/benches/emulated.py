@@ -6,9 +6,10 @@ from pathlib import Path
 
 from micropump_hil.benches.bench import Bench, BenchBrokenError, Run
 from micropump_hil.emulated import EmulatedPico, EmulatedTimeoutError, Reset
-from micropump_hil.emulated.models import Contact
+from micropump_hil.emulated.models import Contact, driver_chip
 from micropump_hil.emulated.spins import skip_spins
-from micropump_hil.emulated.wiring import read_wiring
+from micropump_hil.emulated.uart import Tmc2209
+from micropump_hil.emulated.wiring import Wiring, read_wiring
 from micropump_hil.lines import EmulatedLine
 from micropump_host.client import Pump, PumpGoneError, Status
 
@@ -16,7 +17,7 @@ HAS = frozenset(
     {
         "syringe", "peristaltic", "virtual_time", "step_edges", "interlock", "restart",
         "edge_counter", "motor_enable", "buttons", "usb", "reset", "watchdog", "cpu_death",
-        "power_cut", "flash", "injection",
+        "power_cut", "flash", "injection", "driver_uart",
     }
 )  # fmt: skip
 
@@ -44,6 +45,7 @@ class EmulatedBench(Bench):
         pico: the Pico itself, for what has no verb.
         image: its image.
         pins: GPIO numbers by function.
+        driver: the TMC2209 on its UART and DIAG (``driver_uart``).
 
     Raises:
         BenchBrokenError: if its firmware does not come up.
@@ -67,6 +69,8 @@ class EmulatedBench(Bench):
         for source, target in self._wiring.wires:
             self.pico.pins.wire(source, target)
         self._interlock.attach(self.pico)
+        self.driver = _driver(self._wiring)
+        self.driver.attach(self.pico)
         self._step = self.pico.pins.watch(self._wiring.gpio["step"])
         self._enable = self.pico.pins.watch(self._wiring.gpio["enable"])
         self.pico.boot()
@@ -225,6 +229,15 @@ def _run(on_ns: int, off_ns: int | None, edges_ns: list[int]) -> Run:
     first = bisect.bisect_left(edges_ns, on_ns)
     end = len(edges_ns) if off_ns is None else bisect.bisect_right(edges_ns, off_ns)
     return Run(on_ns, off_ns, tuple(edges_ns[first:end]))
+
+
+def _driver(wiring: Wiring) -> Tmc2209:
+    chip = driver_chip(wiring)
+    if chip is None:
+        raise BenchBrokenError(
+            "the board has no driver on a UART", str(BOARD_FILE), "See its pins."
+        )
+    return chip
 
 
 def _board_file() -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from micropump_hil.emulated.clock import CYCLE_NS
 from micropump_hil.emulated.i2c import AS5600_ADDRESS, As5600, I2cBus
+from micropump_hil.emulated.uart import Tmc2209
 from micropump_hil.emulated.wiring import PressureInput, Wiring
 from micropump_host.bench.plant import Plant
 
@@ -105,6 +106,20 @@ class StepperDriver:
         self.position_steps += sense
         for callback in self._on_step:
             callback(sense, at_ns)
+
+
+def driver_chip(wiring: Wiring) -> Tmc2209 | None:
+    """The TMC2209 that a board has on its UART and on DIAG; None where it has none."""
+    gpio = wiring.gpio
+    if wiring.driver_address is None:
+        return None
+    return Tmc2209(
+        gpio["driver_tx"],
+        gpio["driver_rx"],
+        wiring.driver_address,
+        gpio["enable"],
+        gpio.get("driver_fault"),
+    )
 
 
 class PlantOnMotor:
@@ -265,10 +280,12 @@ class PumpOnPins:
 
     Attributes:
         driver: the stepper driver; it needs ``step``, ``dir`` and ``enable``.
+        chip: the driver's other side, a TMC2209 on its UART and DIAG.
         motor: the plant on it.
         pressure, battery, air, interlock, home, start_stop_button, bolus_button, driver_fault,
             encoder: the other parts, each None where the board has no pin for it. The interlock is
-            closed and the pusher is not at its end, until somebody changes that.
+            closed and the pusher is not at its end, until somebody changes that. Where there is a
+            chip it drives DIAG itself, and ``driver_fault`` is None.
 
     """
 
@@ -293,7 +310,8 @@ class PumpOnPins:
             else None
         )
         self.air = self._signal("air", 1)
-        self.driver_fault = self._signal("driver_fault", 1)
+        self.chip = driver_chip(wiring)
+        self.driver_fault = None if self.chip else self._signal("driver_fault", 1)
         self.interlock = self._contact("interlock", closed=True)
         self.home = self._contact("home", closed=True)
         self.start_stop_button = self._contact("start_stop_button")
@@ -317,6 +335,7 @@ class PumpOnPins:
             self.battery,
             self.air,
             self.driver_fault,
+            self.chip,
             self.interlock,
             self.home,
             self.start_stop_button,

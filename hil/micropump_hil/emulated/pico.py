@@ -15,7 +15,7 @@ from rp2040py.rp2040 import RP2040
 from rp2040py.simulator import Simulator
 from rp2040py.utils.logging import ConsoleLogger, LogLevel
 
-from micropump_hil.emulated import pio, repl
+from micropump_hil.emulated import pio, repl, uart
 from micropump_hil.emulated.adc import Adc
 from micropump_hil.emulated.backend import execute_batch
 from micropump_hil.emulated.clock import GridClock
@@ -89,6 +89,7 @@ class EmulatedPico:
         self.mcu.logger = ConsoleLogger(LogLevel.ERROR, False)
         self.mcu.load_bootrom(BOOTROM_B1)
         pio.install(self.mcu, self.clock)
+        uart.install(self.mcu, self.clock)
         self._simulator = Simulator(rp2040=self.mcu)
         self._stop = self.clock.create_alarm(self._on_stop)
         self._power_cut_at_ns: int | None = None

@@ -53,6 +53,7 @@ class Wiring:
         wires: pairs of GPIO numbers, an output and an input that share its terminal.
         pressure: the pressure sensor, or None.
         battery_ratio: volts at the ADC per volt of the battery, or None.
+        driver_address: what the driver answers to on its UART, 0 to 3; None without one.
 
     """
 
@@ -62,6 +63,7 @@ class Wiring:
     wires: tuple[tuple[int, int], ...] = ()
     pressure: PressureInput | None = None
     battery_ratio: float | None = None
+    driver_address: int | None = None
 
     def has(self, *functions: str) -> bool:
         """Whether the board has all of these functions."""
@@ -128,7 +130,14 @@ def _wiring(board: dict[str, Any]) -> Wiring:
         ),
         battery_ratio=battery
         and battery["bottom_ohm"] / (battery["top_ohm"] + battery["bottom_ohm"]),
+        driver_address=_driver_address(board) if "driver_tx" in pins else None,
     )
+
+
+def _driver_address(board: dict[str, Any]) -> int:
+    """By MS1 and MS2; open they are low (TMC2209 datasheet, section 4.3)."""
+    nets = board["parts"]["driver"]["nets"]
+    return int(nets.get("MS1") == "3V3") + 2 * int(nets.get("MS2") == "3V3")
 
 
 def _wires(pins: dict[str, dict[str, Any]]) -> tuple[tuple[int, int], ...]:

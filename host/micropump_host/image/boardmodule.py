@@ -84,11 +84,22 @@ def _peripherals(board: Board) -> dict[str, object]:
     pressure, battery = board.pin("pressure"), board.pin("battery")
     return {
         "DRIVER_UART_ID": uart_function(driver_tx.gpio)[0] if driver_tx else None,
+        "DRIVER_ADDRESS": _driver_address(board) if driver_tx else None,
         "I2C_ID": i2c_function(sda.gpio)[0] if sda else None,
         "BUZZER_PWM_SLICE": pwm_function(buzzer.gpio)[0] if buzzer else None,
         "PRESSURE_ADC_CHANNEL": ADC_GPIO[pressure.gpio] if pressure else None,
         "BATTERY_ADC_CHANNEL": ADC_GPIO[battery.gpio] if battery else None,
     }
+
+
+def _driver_address(board: Board) -> int:
+    """What MS1 and MS2 make of a TMC2209's address on its UART: high is 1 and 2.
+
+    Source: Trinamic TMC2209 datasheet, section 4.3; left open they are low.
+    """
+    driver = board.part("driver")
+    nets = driver.nets if driver else {}
+    return sum(bit for bit, name in ((1, "MS1"), (2, "MS2")) if nets.get(name) == "3V3")
 
 
 def _scales(board: Board) -> dict[str, object]:
