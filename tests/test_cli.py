@@ -19,6 +19,8 @@ import pytest
 from support import FIRMWARE, REPO
 
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
+from micropump.program import PCA
+from micropump.therapy import KVO_OFF
 from micropump_host.bench import default_bench, ground
 from micropump_host.bench.ground import build_ground
 from micropump_host.bench.record import ListRecorder
@@ -434,6 +436,257 @@ def test_host_that_is_cut_off_reattaches_and_the_pump_went_on(order):
         assert names[:3] == ["programmed", "started", "VTBI reached, KVO"]
 
 
+# -- every therapy ---------------------------------------------------------------------------------
+
+THERAPIES = {
+    "continuous": '''rate = "60 mL/h"
+vtbi = "1 mL"
+loading = "0.5 mL"
+loading_rate = "300 mL/h"''',
+    "delayed": '''rate = "60 mL/h"
+vtbi = "1 mL"
+delay = "1 min"
+kvo = "off"''',
+    # The KVO between the doses is not the end.
+    "intermittent": """dose = "0.5 mL"
+rate = "60 mL/h"
+every = "10 min"
+count = 3""",
+    "ramp": '''vtbi = "1 mL"
+time = "4 min"
+up = "1 min"
+down = "1 min"''',
+    "stepped": """step = [{rate = "60 mL/h", volume = "0.5 mL"}, {rate = "30 mL/h", time = "1 min"}]""",
+    "pca": """vtbi = "2 mL"
+basal = "60 mL/h"
+demand = "0.1 mL"
+demand_rate = "60 mL/h"
+lockout = "6 min"
+limits = [{within = "1 h", most = "70 mL"}]""",
+}
+VTBI_UL = {
+    "continuous": 1_000, "delayed": 1_000, "intermittent": 1_500, "ramp": 1_000, "stepped": 1_000,
+    "pca": 2_000,
+}  # fmt: skip
+
+
+def order_of(name):
+    program = "continuous" if name == "delayed" else name
+    before, rest = ORDER.split("[therapy]\n")
+    container = rest[rest.index("[container]") :]
+    return f'{before}[therapy]\nprogram = "{program}"\n{THERAPIES[name]}\n\n{container}'
+
+
+@pytest.mark.parametrize("name", THERAPIES)
+def test_every_therapy_is_run_and_followed_to_its_end(micropump, order, name):
+    order.write_text(order_of(name))
+    with served() as (_, port):
+        said = micropump("run", order, "--port", port, "--yes", "--json")
+        assert said.code == 0, said.err
+        assert said.json["delivered"] is True
+        status = said.json["status"]
+        assert status["therapy"] == ("continuous" if name == "delayed" else name)
+        # In whole microsteps of 0.35 µL.
+        assert status["given_ul"] == pytest.approx(VTBI_UL[name], abs=0.35)
+        assert status["given_steps"] == status["target_steps"]
+        assert status["state"] == ("completed" if name == "delayed" else "kvo")
+        told = micropump("status", "--port", port)
+        assert f"{status['therapy']}, phase" in told.out
+        assert "left in the container" in told.out
+
+
+def test_run_shows_how_the_figures_of_an_order_came_about(micropump, order, monkeypatch):
+    order.write_text(
+        order_of("pca").replace('"0.1 mL"', '"0.2 mg"') + '\n[drug]\nconcentration = "2 mg/mL"\n'
+    )
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    with served() as (_, port):
+        shown = flat(micropump("run", order, "--port", port).err)
+    assert "0.2 mg / 2 mg/mL = 0.1 mL" in shown
+    assert "pca" in shown
+    assert "60 mL/h, at most 120 mL/h" in shown
+
+
+# -- bolus, demand, purge, secondary, container ----------------------------------------------------
+
+
+def prescribe(port, kind, **fields):
+    """Start a therapy, past the commands that this file tests."""
+    setup = {
+        "kind": KIND_SYRINGE, "item_id": "bd-plastipak-50", "content_ul": 50_000, "containers": 1,
+        "order_id": "", "delay_s": 0, "kvo_ul_h": KVO_OFF, "loading_ul": 0, "loading_ul_h": 0,
+    }  # fmt: skip
+    with Pump(port) as pump:
+        pump.start(pump.prescribe(kind, setup | fields).program_id)
+
+
+def start_pca(port):
+    prescribe(
+        port, PCA, vtbi_ul=20_000, rate_ul_h=0, demand_ul=1_000, demand_ul_h=60_000,
+        lockout_s=360, window_1_s=3_600, limit_1_ul=10_000, window_2_s=0, limit_2_ul=0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("typed", "given"), [("n\n", False), ("", False), ("y\n", True)])
+def test_a_bolus_is_given_after_confirmation(micropump, monkeypatch, typed, given):
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    with served(speed=1.0) as (_, port):
+        start_infusion(port)
+        said = micropump("bolus", "2 mL", "--rate", "60 mL/h", "--port", port)
+        assert said.code == (0 if given else 1)
+        assert "Give a bolus of 2.000 mL at 60 mL/h?" in flat(said.err)
+        assert ("Not given." in said.err) is not given
+        status = micropump("status", "--port", port, "--json").json
+        assert (status["bolus_left_ul"] > 0) is given
+        assert status["rate_ul_h"] == (65_000 if given else 5_000)
+
+
+def test_a_square_bolus_is_given_without_asking(micropump, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with served(speed=1.0) as (_, port):
+        start_infusion(port)
+        words = ("bolus", "1 mL", "--over", "30 min", "--port", port)
+        assert_explained(micropump(*words), 2, "--yes")
+        said = micropump(*words, "--yes", "--json")
+        assert said.code == 0
+        # 1 mL in half an hour, beside 5 mL/h.
+        assert said.json["rate_ul_h"] == 7_000
+        assert said.json["bolus_left_ul"] == 1_000
+        again = micropump(*words, "--yes", "--json")
+        assert_explained(again, 1, "a bolus is under way")
+        assert again.json["where"] == "pump"
+        assert "bolus still to come" in micropump("status", "--port", port).out
+
+
+def test_a_demand_is_given_or_its_refusal_explained(micropump):
+    with served(speed=1.0) as (_, port):
+        start_pca(port)
+        said = micropump("demand", "--port", port, "--json")
+        assert said.code == 0
+        assert (said.json["demands_made"], said.json["demands_given"]) == (1, 1)
+        assert said.json["lockout_left_s"] == 360
+        assert said.json["remaining_s"] is None
+        assert_explained(micropump("demand", "--port", port), 1, "lockout is not over")
+        told = flat(micropump("status", "--port", port).out)
+        assert "2 made, 1 given" in told
+        assert "lockout │ 0:0" in told
+        assert "not known" in told
+        log = flat(micropump("log", "--port", port).out)
+        assert "demand 2: the lockout is not over" in log
+
+
+PURGE = ("purge", "2 mL", "--rate", "300 mL/h", "--syringe", "bd-plastipak-50")
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_purge_is_followed_to_its_end(micropump, reverse):
+    words = (*PURGE, "--reverse") if reverse else (*PURGE, "--content", "50 mL")
+    with served() as (_, port):
+        said = micropump(*words, "--port", port, "--yes", "--json")
+        assert said.code == 0, said.err
+        assert said.json.keys() == {"accepted", "delivered", "status", "events"}
+        assert said.json["delivered"] is True
+        status = said.json["status"]
+        assert status["state"] == "completed"
+        assert status["retracted_ul" if reverse else "primed_ul"] == pytest.approx(2_000, abs=0.35)
+        assert status["infused_ul"] == 0
+        assert [event["name"] for event in said.json["events"]][:2] == ["programmed", "started"]
+
+
+def test_a_purge_takes_two_actions(micropump, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    with served() as (bench, port):
+        said = micropump(*PURGE, "--content", "50 mL", "--port", port)
+        assert said.code == 1
+        assert "Not started." in said.err
+        assert "Nobody may be at the other end of the line" in said.err
+        assert bench.started_ms is None
+
+
+def test_a_peristaltic_pump_is_not_run_backwards(micropump):
+    words = ("purge", "2 mL", "--rate", "300 mL/h", "--head", "masterflex-ls-16", "--reverse")
+    with served(kind="peristaltic") as (_, port):
+        said = micropump(*words, "--port", port, "--yes")
+        assert_explained(said, 1, "does not run backwards")
+
+
+@pytest.mark.parametrize(("typed", "starts"), [("n\n", False), ("y\n", True)])
+def test_a_secondary_is_started_after_confirmation(micropump, monkeypatch, typed, starts):
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    with served(speed=1.0) as (_, port):
+        start_infusion(port)
+        words = ("secondary", "2 mL", "--content", "3 mL", "--rate", "120 mL/h")
+        said = micropump(*words, "--port", port, "--json")
+        assert said.code == (0 if starts else 1)
+        assert "0:01:00" in said.err
+        assert ("the primary is as it was" in said.err) is not starts
+        status = micropump("status", "--port", port, "--json").json
+        assert status["rate_ul_h"] == (120_000 if starts else 5_000)
+        if starts:
+            assert said.json.keys() == {"accepted", "status"}
+            assert said.json["accepted"]["peak_ul_h"] == 120_000
+
+
+def test_a_secondary_without_a_primary_is_refused(micropump, idle_pump):
+    words = ("secondary", "2 mL", "--content", "3 mL", "--over", "1 min", "--yes")
+    said = micropump(*words, "--port", idle_pump[1])
+    assert_explained(said, 1, "present state")
+
+
+SMALL = ORDER.replace('vtbi = "1 mL"', 'vtbi = "3 mL"').replace(
+    'content = "50 mL"', 'content = "2 mL"\ncount = 2'
+)
+
+
+@pytest.mark.parametrize("typed", ["y\n2 mL\ny\n", "y\nsoon\n2\n2 mL\ny\n"])
+def test_run_asks_for_a_full_container_and_goes_on(micropump, order, monkeypatch, typed):
+    order.write_text(SMALL)
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    with served() as (_, port):
+        said = micropump("run", order, "--port", port, "--json")
+        assert said.code == 0, said.err
+        assert "2 of 2.000 mL each" in said.err
+        assert "Start?" in said.err
+        assert ("soon" in said.err) is ("soon" in typed)
+        assert said.json["status"]["given_ul"] == pytest.approx(3_000, abs=0.35)
+        names = [event["name"] for event in said.json["events"]]
+        assert names.count("container changed") == 1
+        assert names.count("resumed") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "state"), [("y\n\n", "alarm"), ("y\n", "alarm"), ("y\n2 mL\nn\n", "paused")]
+)
+def test_a_pump_with_an_empty_container_is_left_as_it_is(
+    micropump, order, monkeypatch, typed, state
+):
+    order.write_text(SMALL)
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    with served() as (_, port):
+        said = micropump("run", order, "--port", port)
+        assert said.code == 1
+        assert "The VTBI is not delivered" in flat(said.err)
+        status = micropump("status", "--port", port, "--json").json
+        assert status["state"] == state
+
+
+def test_an_empty_container_is_changed_by_commands_where_nobody_can_be_asked(
+    micropump, order, monkeypatch
+):
+    order.write_text(SMALL)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with served() as (_, port):
+        said = micropump("run", order, "--port", port, "--yes")
+        assert said.code == 1
+        assert "micropump container CONTENT, then micropump acknowledge" in flat(said.err)
+        said = micropump("container", "2 mL", "--port", port)
+        assert said.code == 0
+        assert "micropump acknowledge, then micropump resume" in flat(said.err)
+        assert micropump("acknowledge", "--port", port, "--json").json["state"] == "paused"
+        assert micropump("resume", "--port", port, "--json").code == 0
+        assert micropump("run", "--attach", "--port", port).code == 0
+
+
 # -- what is refused -----------------------------------------------------------------------------
 
 BAD_ORDERS = {
@@ -514,7 +767,10 @@ def test_missing_order_is_an_error(micropump, tmp_path):
 
 
 def test_refusal_of_the_pump_is_passed_on(micropump, idle_pump):
-    for words in (["pause"], ["resume"], ["stop"], ["acknowledge"], ["rate", "5 mL/h"]):
+    for words in (
+        ["pause"], ["resume"], ["stop"], ["acknowledge"], ["rate", "5 mL/h"],
+        ["bolus", "1 mL", "--rate", "5 mL/h", "--yes"], ["container", "50 mL"],
+    ):  # fmt: skip
         said = micropump(*words, "--port", idle_pump[1])
         assert_explained(said, 1, "cannot do this in its present state")
 
@@ -554,6 +810,14 @@ WRONG_USAGE = {
     "log from below zero": (["log", "--port", "x", "--first", "-1"], "--first"),
     "rate without a unit": (["rate", "5", "--port", "x"], "RATE"),
     "rate that is a volume": (["rate", "5 mL", "--port", "x"], "RATE"),
+    "bolus of a rate": (["bolus", "2 mL/h", "--rate", "5 mL/h", "--port", "x"], "VOLUME"),
+    "bolus at a volume": (["bolus", "2 mL", "--rate", "5 mL", "--port", "x"], "--rate"),
+    "bolus over a rate": (["bolus", "2 mL", "--over", "5 mL/h", "--port", "x"], "--over"),
+    "container of a time": (["container", "5 min", "--port", "x"], "CONTENT"),
+    "purge of what": ([*PURGE, "--yes", "--port", "x"], "--content"),
+    "secondary from nothing": (
+        ["secondary", "2 mL", "--content", "0 mL", "--over", "1 min", "--port", "x"], "--content",
+    ),
     "speed in words": (["simulate", "--speed", "fast"], "--speed"),
     "speed of nan": (["simulate", "--speed", "nan"], "--speed"),
     "speed below zero": (["simulate", "--speed", "-1"], "--speed"),
@@ -572,6 +836,8 @@ def test_wrong_usage_is_explained(micropump, name):
 
 @pytest.mark.parametrize(
     "words", [[], ["fly"], ["run", "--nope"], ["status", "--timeout-s", "soon"], ["rate"],
+              ["bolus", "2 mL"], ["bolus", "2 mL", "--rate", "5 mL/h", "--over", "1 h"],
+              ["purge", "2 mL", "--rate", "5 mL/h"], ["secondary", "2 mL", "--over", "1 h"],
               ["simulate", "--link", "a", "--tcp", "127.0.0.1:1"]],
 )  # fmt: skip
 def test_wrong_words_leave_with_two(micropump, words):
