@@ -2,14 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from micropump import wire
+from micropump.link import PROGRAMS
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
-from micropump.therapy import KVO_BY_RULE
+from micropump.therapy import CLOCK_UNKNOWN_S, KVO_BY_RULE
 from micropump_hil.benches import Bench
-from micropump_host.client import Accepted, Status
+from micropump_host.client import THERAPY_NAMES, Accepted, Status
 
 POLL_S = 0.1
 _KINDS = {"syringe": KIND_SYRINGE, "peristaltic": KIND_PERISTALTIC}
+_MESSAGES = {kind: message for message, kind in PROGRAMS.items()}
+# Of each kind of mechanism the item, and what its container holds, where a suite names none.
+_SETUPS: dict[str, dict[str, Any]] = {
+    "syringe": {"item_id": "bd-plastipak-50", "content_ul": 50_000},
+    "peristaltic": {"item_id": "runze-rz1030-0142", "content_ul": 1_000_000},
+}
 
 
 def wait_until(bench: Bench, *states: str, within_s: float = 60.0) -> Status:
@@ -73,6 +82,43 @@ def load(
     return bench.pump.program(
         _KINDS[bench.kind], item_id, content_ul or vtbi_ul, vtbi_ul, rate_ul_h, kvo_ul_h=kvo_ul_h
     )
+
+
+def prescribe(bench: Bench, kind: int, **fields: Any) -> Accepted:
+    """Program any therapy; it does not start.
+
+    Args:
+        bench: where.
+        kind: ``micropump.program.CONTINUOUS`` … ``PURGE``.
+        fields: those of its message in ``micropump.wire`` that matter. The others are: the
+            mechanism of the bench with a 50 mL syringe or a 1 L bag, full and the only one, KVO by
+            the rule, one dose, no clock, and nothing (0, or an empty list) for the rest.
+
+    Raises:
+        TypeError: if its message has no such field.
+
+    """
+    declared = {name: kind_of for name, kind_of, *_ in wire.fields_of(_MESSAGES[kind])}
+    if unknown := fields.keys() - declared.keys():
+        raise TypeError(f"{THERAPY_NAMES[kind]} has no field {', '.join(sorted(unknown))}")
+    defaults = {name: [] if is_ in wire.RECORDS else 0 for name, is_ in declared.items()} | {
+        "kind": _KINDS[bench.kind],
+        **_SETUPS[bench.kind],
+        "containers": 1,
+        "order_id": "",
+        "kvo_ul_h": KVO_BY_RULE,
+        "doses": 1,
+        "clock_s": CLOCK_UNKNOWN_S,
+    }
+    values = {name: fields.get(name, defaults[name]) for name in declared}
+    return bench.pump.prescribe(kind, values)
+
+
+def treat(bench: Bench, kind: int, **fields: Any) -> Accepted:
+    """Program any therapy as ``prescribe`` does, and start it."""
+    accepted = prescribe(bench, kind, **fields)
+    bench.pump.start(accepted.program_id)
+    return accepted
 
 
 @contextmanager

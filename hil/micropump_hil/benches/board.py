@@ -27,7 +27,7 @@ from micropump_host.errors import MicropumpError
 # What needs no instrument beside the board.
 POSSIBLE = frozenset({"restart"})
 _KEYS = ("name", "port", "fitted", "has")
-_RUNNING = ("infusing", "kvo")
+_RUNNING = ("infusing", "kvo", "waiting", "priming", "stopping")
 
 
 class BenchFileError(MicropumpError):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from micropump import catalogue
-from micropump.controller import INFUSING, KEEPING_OPEN, STATE_NAMES
+from micropump.controller import RUNNING, STATE_NAMES, STOPPING
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE, Mechanism
 from micropump.motion import edges_us
 from micropump_hil.benches.bench import Bench, Run
@@ -18,7 +18,7 @@ HAS = frozenset({"syringe", "peristaltic", "virtual_time", "step_edges", "interl
 DRIVES = {"syringe": catalogue.SYRINGE_DRIVES[0][0], "peristaltic": catalogue.HEAD_DRIVES[0][0]}
 _KINDS = {"syringe": KIND_SYRINGE, "peristaltic": KIND_PERISTALTIC}
 _NS_PER_MS = 1_000_000
-_RUNNING = (INFUSING, KEEPING_OPEN)
+_RUNNING = (*RUNNING, STOPPING)
 
 
 class _Unrecorded:
