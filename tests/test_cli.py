@@ -456,7 +456,10 @@ count = 3""",
 time = "4 min"
 up = "1 min"
 down = "1 min"''',
-    "stepped": """step = [{rate = "60 mL/h", volume = "0.5 mL"}, {rate = "30 mL/h", time = "1 min"}]""",
+    "stepped": """step = [
+    {rate = "60 mL/h", volume = "0.5 mL"},
+    {rate = "30 mL/h", time = "1 min"},
+]""",
     "pca": """vtbi = "2 mL"
 basal = "60 mL/h"
 demand = "0.1 mL"
