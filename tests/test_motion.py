@@ -519,7 +519,7 @@ def check_run(motion: Motion, stepper: CountingStepper, rate_ul_h: int, quanta: 
         motion.advance(QUANTUM_MS)
     parts = motion.program.mechanism
     assert stepper.steps == int(steps_per_ms(parts, rate_ul_h) * QUANTUM_MS * stepper.quanta)
-    queued = sum(motion._slot_steps[(motion._oldest + at) % 8] for at in range(motion._queued))
+    queued = sum(motion._slots[(motion._oldest + at) % 8].steps for at in range(motion._queued))
     delivered = motion.delivered_millions[0] * MILLION + motion.delivered_rest[0]
     assert delivered + queued == stepper.steps
     assert motion._retired == delivered & CLOCK_MASK

@@ -121,6 +121,34 @@ class Lane:
         return steps
 
 
+class Slot:
+    """A planned quantum: what it holds, and where planning stood at its beginning.
+
+    Attributes:
+        steps: in all.
+        first, second, given: of the phase in which it begins, of the one that follows, of a lane.
+        bucket: the lane's.
+        phase, middle, last: the phase in which it begins, the one that follows, the one where it
+            ends.
+        exact: its steps are those of one pace, not spread.
+        speed, parts, millions, rest, marked, doses, carry, stair, stair_left, hold: of ``Motion``,
+            at its beginning.
+
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.first = self.second = self.given = 0
+        self.bucket = 0
+        self.phase = self.middle = self.last = 0
+        self.exact = True
+        self.speed = self.parts = 0
+        self.millions = self.rest = 0
+        self.marked = self.doses = self.carry = 0
+        self.stair = self.stair_left = 0
+        self.hold = 0
+
+
 class Motion:
     """Plans the steps of a program, a quantum at a time, and accounts for every one of them.
 
@@ -165,28 +193,7 @@ class Motion:
         self.demand = Lane(DEMAND)
         self.delivered_millions = [0] * BUCKETS
         self.delivered_rest = [0] * BUCKETS
-        # What each planned quantum holds: steps in all, of the phase in which it begins, of the
-        # one that follows it (the middle one), of a lane; where it ends, and where planning stood
-        # at its beginning.
-        self._slot_steps = [0] * _SLOTS
-        self._slot_first = [0] * _SLOTS
-        self._slot_second = [0] * _SLOTS
-        self._slot_given = [0] * _SLOTS
-        self._slot_bucket = [0] * _SLOTS
-        self._slot_phase = [0] * _SLOTS
-        self._slot_middle = [0] * _SLOTS
-        self._slot_last = [0] * _SLOTS
-        self._slot_exact = [True] * _SLOTS
-        self._slot_speed = [0] * _SLOTS
-        self._slot_parts = [0] * _SLOTS
-        self._slot_millions = [0] * _SLOTS
-        self._slot_rest = [0] * _SLOTS
-        self._slot_marked = [0] * _SLOTS
-        self._slot_doses = [0] * _SLOTS
-        self._slot_carry = [0] * _SLOTS
-        self._slot_stair = [0] * _SLOTS
-        self._slot_stair_left = [0] * _SLOTS
-        self._slot_hold = [0] * _SLOTS
+        self._slots = [Slot() for _ in range(_SLOTS)]
         self._oldest = 0
         self._queued = 0
         self._into_ms = 0
@@ -381,17 +388,18 @@ class Motion:
         into = self._into_ms + elapsed_ms
         queued = self._queued
         while into >= QUANTUM_MS and queued:
-            at = self._oldest
-            if self._slot_steps[at]:
-                self._count_slot(at)
-            self._oldest = (at + 1) % _SLOTS
+            slot = self._slots[self._oldest]
+            if slot.steps:
+                self._count_slot(slot)
+            self._oldest = (self._oldest + 1) % _SLOTS
             queued -= 1
             into -= QUANTUM_MS
             if queued:
-                self.phase = self._slot_phase[self._oldest]
-                self.doses_done = self._slot_doses[self._oldest]
+                slot = self._slots[self._oldest]
+                self.phase = slot.phase
+                self.doses_done = slot.doses
             else:
-                self.phase = self._slot_last[at]
+                self.phase = slot.last
                 self.doses_done = self.doses
         self._queued = queued
         self._into_ms = into
@@ -422,28 +430,28 @@ class Motion:
         undone = 0
         is_cut = False
         while self._queued:
-            at = self._oldest
-            steps = self._slot_steps[at]
+            slot = self._slots[self._oldest]
+            steps = slot.steps
             if is_cut:
-                undone += self._taken(at)
+                undone += self._taken(slot)
             elif made > steps or (made == steps and into >= QUANTUM_MS):
                 # The stepper's clock and ours may be a moment apart at the end of a quantum.
                 made -= steps
-                self._count_slot(at)
-                self.phase = self._slot_last[at]
+                self._count_slot(slot)
+                self.phase = slot.last
                 into = max(0, into - QUANTUM_MS)
             else:
-                undone += self._taken(at)
-                flowed_alone = self._slot_exact[at] and not self._slot_given[at]
-                self._cut(at, made)
-                undone -= self._taken(at)
+                undone += self._taken(slot)
+                flowed_alone = slot.exact and not slot.given
+                self._cut(slot, made)
+                undone -= self._taken(slot)
                 if flowed_alone:
-                    self._restore_parts(at, into, made, steps)
-                self._count_slot(at)
+                    self._restore_parts(slot, into, made, steps)
+                self._count_slot(slot)
                 self.phase = self.planning
                 made = 0
                 is_cut = True
-            self._oldest = (at + 1) % _SLOTS
+            self._oldest = (self._oldest + 1) % _SLOTS
             self._queued -= 1
         self._into_ms = 0
         if made:
@@ -457,22 +465,21 @@ class Motion:
     # -- planning -------------------------------------------------------------------------------
 
     def _plan(self) -> None:
-        while (
-            not self.is_at_end() and (self._queued + 1) * QUANTUM_MS - self._into_ms <= HORIZON_MS
-        ):
+        ahead_ms = HORIZON_MS - QUANTUM_MS + self._into_ms
+        while self._queued * QUANTUM_MS <= ahead_ms and not self.is_at_end():
             self._plan_quantum()
 
     def _plan_quantum(self) -> None:
         """The next quantum: of one phase at one rate, or else ``_plan_joint``."""
         if self._stair_left == 0:
             self._climb()
-        at = (self._oldest + self._queued) % _SLOTS
+        slot = self._slots[(self._oldest + self._queued) % _SLOTS]
         before = self._parts
         pace = self._pace
-        self._note_slot(at, before)
+        self._note_slot(slot, before)
         self._queued += 1
         if self._hold or self.bolus.left or self.demand.left or self.finishing:
-            self._plan_joint(at)
+            self._plan_joint(slot)
             return
         steps = pace.steps
         parts = before + pace.parts
@@ -483,10 +490,10 @@ class Motion:
         if (self.left_millions == 0 and steps >= self.left_rest and not phase.quanta) or (
             self.content_millions == 0 and steps >= self.content_rest and self._drains
         ):
-            self._plan_joint(at)
+            self._plan_joint(slot)
             return
         self._parts = parts
-        self._slot_steps[at] = self._slot_first[at] = steps
+        slot.steps = slot.first = steps
         if steps:
             self._take_left(steps)
             if self._drains:
@@ -496,7 +503,7 @@ class Motion:
             self.stepper.push(0, 0, 0, 0, 1, 0)
         self._pass_quantum()
 
-    def _plan_joint(self, at: int) -> None:
+    def _plan_joint(self, slot: Slot) -> None:
         """A quantum that has more in it than one phase at one rate, or an end."""
         before = self._parts
         pace = self._pace
@@ -510,8 +517,8 @@ class Motion:
         if lane:
             lane_before = lane.parts
             given = lane.take(self._step_parts)
-            self._slot_given[at] = given
-            self._slot_bucket[at] = lane.bucket
+            slot.given = given
+            slot.bucket = lane.bucket
             if draws:
                 self._take_left(given)
         first = second = 0
@@ -526,25 +533,25 @@ class Motion:
                 over_ms = self._over_ms
                 self._end_phase()
                 if over_ms and not self.finished:
-                    self._slot_middle[at] = self.planning
+                    slot.middle = self.planning
                     second = self._flow_phase(over_ms, 0)
                     if self._phase_is_over():
                         self._end_phase()
-        self._slot_first[at] = first
-        self._slot_second[at] = second
-        self._slot_last[at] = self.planning
+        slot.first = first
+        slot.second = second
+        slot.last = self.planning
         count = first + second + given
-        taken = self._taken(at)
+        taken = self._taken(slot)
         if taken and self.content_millions == 0 and taken >= self.content_rest:
             # What a secondary container gives comes first, and is not the container's.
             missing = taken - self.content_rest
             if missing:
                 count -= missing
                 taken -= missing
-                self._cut(at, count)
+                self._cut(slot, count)
                 self.cancel_lanes()
             self.emptied = True
-        self._slot_steps[at] = count
+        slot.steps = count
         self._take_content(taken)
         if count == 0:
             self.stepper.push(0, 0, 0, 0, 1, 0)
@@ -554,7 +561,7 @@ class Motion:
             pace = lane.pace
             self._push(count, lane_before, pace.speed, pace.interval_us, pace.interval_part)
         else:
-            self._slot_exact[at] = False
+            slot.exact = False
             self._push_evenly(count, first + second + given)
         if flows and not self.finished:
             self._pass_quantum()
@@ -725,44 +732,44 @@ class Motion:
 
     # -- accounts -------------------------------------------------------------------------------
 
-    def _note_slot(self, at: int, parts: int) -> None:
+    def _note_slot(self, slot: Slot, parts: int) -> None:
         """Keep where planning stands, for a halt within the quantum."""
-        self._slot_first[at] = self._slot_second[at] = self._slot_given[at] = 0
-        self._slot_phase[at] = self._slot_middle[at] = self._slot_last[at] = self.planning
-        self._slot_exact[at] = True
-        self._slot_speed[at] = self._pace.speed
-        self._slot_parts[at] = parts
-        self._slot_millions[at] = self.left_millions
-        self._slot_rest[at] = self.left_rest
-        self._slot_marked[at] = self.marked
-        self._slot_doses[at] = self.doses
-        self._slot_carry[at] = self._carry
-        self._slot_stair[at] = self.stair
-        self._slot_stair_left[at] = self._stair_left
-        self._slot_hold[at] = self._hold
+        slot.first = slot.second = slot.given = 0
+        slot.phase = slot.middle = slot.last = self.planning
+        slot.exact = True
+        slot.speed = self._pace.speed
+        slot.parts = parts
+        slot.millions = self.left_millions
+        slot.rest = self.left_rest
+        slot.marked = self.marked
+        slot.doses = self.doses
+        slot.carry = self._carry
+        slot.stair = self.stair
+        slot.stair_left = self._stair_left
+        slot.hold = self._hold
 
-    def _cut(self, at: int, made: int) -> None:
+    def _cut(self, slot: Slot, made: int) -> None:
         """Stand where a quantum ends of which only the first ``made`` steps are made."""
         program = self.program
-        given = min(made, self._slot_given[at])
-        first = min(made - given, self._slot_first[at])
+        given = min(made, slot.given)
+        first = min(made - given, slot.first)
         second = made - given - first
-        whole_first = first == self._slot_first[at]
-        self._slot_given[at] = given
-        self._slot_first[at] = first
-        self._slot_second[at] = second
-        self._slot_steps[at] = made
-        self.planning = self._slot_phase[at]
-        self.left_millions = self._slot_millions[at]
-        self.left_rest = self._slot_rest[at]
-        self.marked = self._slot_marked[at]
-        self.doses = self._slot_doses[at]
-        self._carry = self._slot_carry[at]
-        self._hold = self._slot_hold[at]
-        self.stair = self._slot_stair[at]
-        self._stair_left = self._slot_stair_left[at]
+        whole_first = first == slot.first
+        slot.given = given
+        slot.first = first
+        slot.second = second
+        slot.steps = made
+        self.planning = slot.phase
+        self.left_millions = slot.millions
+        self.left_rest = slot.rest
+        self.marked = slot.marked
+        self.doses = slot.doses
+        self._carry = slot.carry
+        self._hold = slot.hold
+        self.stair = slot.stair
+        self._stair_left = slot.stair_left
         # What was done of a step at the beginning is kept if none was finished since.
-        self._parts = 0 if first or second else self._slot_parts[at]
+        self._parts = 0 if first or second else slot.parts
         self.finished = False
         phase = program.phases[self.planning]
         if not phase.quanta:
@@ -773,27 +780,27 @@ class Motion:
             self._end_phase()
             if second and not program.phases[self.planning].quanta:
                 self._take_left(second)
-        self._slot_last[at] = self.planning
+        slot.last = self.planning
         if not self.finished:
             phase = program.phases[self.planning]
             self._drains = phase.bucket != SECONDARY
             self._set_pace(phase.stair_ul_h(self.stair))
 
-    def _restore_parts(self, at: int, into_ms: int, done: int, planned: int) -> None:
-        """Put the sum back to where it stood ``into_ms`` after the start of the quantum ``at``.
+    def _restore_parts(self, slot: Slot, into_ms: int, done: int, planned: int) -> None:
+        """Put the sum back to where it stood ``into_ms`` after the start of ``slot``'s quantum.
 
         Of its ``planned`` steps ``done`` are made.
         """
-        if self.planning != self._slot_phase[at]:
+        if self.planning != slot.phase:
             return
-        if self._slot_hold[at] or self.finishing:
+        if slot.hold or self.finishing:
             # The program waited.
             return
-        parts = self._slot_parts[at]
+        parts = slot.parts
         size = self._step_parts
         due = 0
         for _ in range(min(max(into_ms, 0), QUANTUM_MS)):
-            parts += self._slot_speed[at]
+            parts += slot.speed
             while parts >= size:
                 parts -= size
                 due += 1
@@ -809,19 +816,19 @@ class Motion:
         while not self.finished and self._phase_is_over():
             self._end_phase()
 
-    def _count_slot(self, at: int) -> None:
+    def _count_slot(self, slot: Slot) -> None:
         """Count the steps of a quantum as made, each in its bucket."""
         phases = self.program.phases
-        steps = self._slot_first[at]
+        steps = slot.first
         if steps:
-            self._count(phases[self._slot_phase[at]].bucket, steps)
-        steps = self._slot_second[at]
+            self._count(phases[slot.phase].bucket, steps)
+        steps = slot.second
         if steps:
-            self._count(phases[self._slot_middle[at]].bucket, steps)
-        steps = self._slot_given[at]
+            self._count(phases[slot.middle].bucket, steps)
+        steps = slot.given
         if steps:
-            self._count(self._slot_bucket[at], steps)
-        self._retired = wrapped_sum(self._retired, self._slot_steps[at])
+            self._count(slot.bucket, steps)
+        self._retired = wrapped_sum(self._retired, slot.steps)
 
     def _count(self, bucket: int, steps: int) -> None:
         rest = self.delivered_rest[bucket] + steps
@@ -830,14 +837,14 @@ class Motion:
             self.delivered_millions[bucket] += 1
         self.delivered_rest[bucket] = rest
 
-    def _taken(self, at: int) -> int:
+    def _taken(self, slot: Slot) -> int:
         """What a quantum takes from the container."""
         phases = self.program.phases
-        taken = self._slot_given[at]
-        if phases[self._slot_phase[at]].bucket != SECONDARY:
-            taken += self._slot_first[at]
-        if phases[self._slot_middle[at]].bucket != SECONDARY:
-            taken += self._slot_second[at]
+        taken = slot.given
+        if phases[slot.phase].bucket != SECONDARY:
+            taken += slot.first
+        if phases[slot.middle].bucket != SECONDARY:
+            taken += slot.second
         return taken
 
     def _take_left(self, steps: int) -> None:
