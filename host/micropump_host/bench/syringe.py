@@ -185,10 +185,14 @@ class SyringePlant(Plant):
     def fill(self, content_ul: float) -> None:
         """Let the plunger stand at the mark ``content_ul`` (µL) of the syringe."""
         self._bottom_ul = self._raw_displaced_ul() + content_ul * self._ul_per_mark
-        if self._mode == _STUCK:
-            self._find_slips()
-        else:
+        if self._mode != _STUCK:
             self._mind_bottom()
+            return
+        self._find_slips()
+        if self._pressure_pa <= self._slip_below_pa:
+            self._slip(_FORWARD)
+        elif self._pressure_pa >= self._slip_above_pa:
+            self._slip(_BACKWARD)
 
     def change_syringe(self, content_ul: float, strain_ul: float) -> None:
         """Put another syringe in, with the line closed meanwhile.
