@@ -5,6 +5,7 @@ a time, counted in quanta from the last mark. Everything is worked out when the 
 the control tick only looks up.
 """
 
+from .doses import DoseLimits
 from .mechanism import Mechanism
 from .units import MILLION, QUANTUM_MS, S_PER_HOUR
 
@@ -129,7 +130,7 @@ class Program:
         self.containers = 1
         self.kvo_ul_h = 0
         self.kvo_by_rule = False
-        self.limits = None
+        self.limits: DoseLimits | None = None
         self.demand_steps = self.demand_ul_h = 0
 
     def flow(self, rate_ul_h: int, steps: int, bucket: int) -> Phase:

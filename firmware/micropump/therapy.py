@@ -181,9 +181,8 @@ def follow_rate(program: Program, rate_ul_h: int) -> None:
 
 def basal_steps(program: Program, rate_ul_h: int) -> list:
     """Whole microsteps of a basal rate in each of the program's windows."""
-    return [
-        _basal_steps(program.mechanism, rate_ul_h, window[0]) for window in program.limits.windows
-    ]
+    windows = program.limits.windows if program.limits else []
+    return [_basal_steps(program.mechanism, rate_ul_h, window[0]) for window in windows]
 
 
 def _basal_steps(parts: Mechanism, rate_ul_h: int, window_ms: int) -> int:

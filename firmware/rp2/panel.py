@@ -9,7 +9,7 @@ from machine import PWM, Pin
 from micropump_rp2 import buttons
 
 from micropump import alarms
-from micropump.controller import INFUSING, KEEPING_OPEN, Controller
+from micropump.controller import RUNNING, Controller
 
 BUZZER_HZ = 880
 BEEP_MS = 150
@@ -19,7 +19,8 @@ BEEP_EVERY_MS = 1000
 class Panel:
     """Shows the controller's state and takes the buttons.
 
-    Start/stop pauses a pump that delivers: to stop takes one action. To start takes the host.
+    Start/stop pauses a pump that delivers: to stop takes one action. To start takes the host. The
+    bolus button is the patient's: each press is a demand, given or not.
     """
 
     def __init__(self, controller: Controller) -> None:
@@ -28,8 +29,8 @@ class Panel:
         self._yellow = _output(board.YELLOW_LIGHT_GPIO)
         self._green = _output(board.GREEN_LIGHT_GPIO)
         self._buzzer = PWM(Pin(board.BUZZER_GPIO), freq=BUZZER_HZ, duty_u16=0)
-        stop = Pin(board.START_STOP_BUTTON_GPIO, Pin.IN, Pin.PULL_UP)
-        self._stop = buttons.Button(lambda: stop.value() == board.START_STOP_BUTTON_ACTIVE_LEVEL)
+        self._stop = _button(board.START_STOP_BUTTON_GPIO, board.START_STOP_BUTTON_ACTIVE_LEVEL)
+        self._ask = _button(board.BOLUS_BUTTON_GPIO, board.BOLUS_BUTTON_ACTIVE_LEVEL)
         self._into_beep_ms = 0
         self._sounding = False
 
@@ -38,8 +39,10 @@ class Panel:
         controller = self._controller
         if self._stop.look(elapsed_ms) == buttons.PRESSED:
             controller.pause(now_ms)
+        if self._ask.look(elapsed_ms) == buttons.PRESSED:
+            controller.demand(now_ms)
         worst = _worst(controller.active_alarms)
-        self._green.value(controller.state in (INFUSING, KEEPING_OPEN))
+        self._green.value(controller.state in RUNNING)
         self._red.value(worst == alarms.HIGH)
         self._yellow.value(worst in (alarms.LOW, alarms.MEDIUM))
         self._into_beep_ms = (self._into_beep_ms + elapsed_ms) % BEEP_EVERY_MS
@@ -49,6 +52,11 @@ class Panel:
         if on != self._sounding:
             self._sounding = on
             self._buzzer.duty_u16(32768 if on else 0)
+
+
+def _button(gpio: int, active_level: int) -> buttons.Button:
+    pin = Pin(gpio, Pin.IN, Pin.PULL_UP)
+    return buttons.Button(lambda: pin.value() == active_level)
 
 
 def _output(gpio: int) -> Pin:
