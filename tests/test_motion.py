@@ -687,8 +687,8 @@ def test_the_whole_tick_stays_within_small_integers(key):
 FAST = {"content_ul": 12_000, "kvo_ul_h": 900_000}
 PCA_FIELDS = {
     **FAST, "kvo_ul_h": 200_000, "vtbi_ul": 5_000, "rate_ul_h": 300_000, "demand_ul": 200,
-    "demand_ul_h": 800_000, "lockout_s": 2, "window_1_s": 60, "limit_1_ul": 8_000, "window_2_s": 86_400,
-    "limit_2_ul": 9_000_000, "loading_ul": 300, "loading_ul_h": 1_000_000,
+    "demand_ul_h": 800_000, "lockout_s": 2, "window_1_s": 60, "limit_1_ul": 8_000,
+    "window_2_s": 86_400, "limit_2_ul": 9_000_000, "loading_ul": 300, "loading_ul_h": 1_000_000,
 }  # fmt: skip
 THERAPIES = [
     (

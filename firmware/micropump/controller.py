@@ -432,7 +432,7 @@ class Controller:
         ms = program.remaining_ms(
             motion.planning, motion.doses, steps, motion.marked, motion.ramped_quanta()
         )
-        return (ms + lead_ms + 500) // 1000
+        return (ms + lead_ms + motion.hold_ms() + 500) // 1000
 
     def content_ul(self) -> int:
         """What the container holds: what was counted, and no more than its plunger says; µL."""

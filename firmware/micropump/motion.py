@@ -379,6 +379,10 @@ class Motion:
             return self._stroke.left == 0
         return self.finished or self.emptied
 
+    def hold_ms(self) -> int:
+        """How long the program still waits for what the end of a stroke gave of it early."""
+        return self._hold * QUANTUM_MS
+
     def due_in_ms(self) -> int:
         """When the next quantum may be planned."""
         return (self._queued + 1) * QUANTUM_MS - HORIZON_MS - self._into_ms
