@@ -447,7 +447,6 @@ loading_rate = "300 mL/h"''',
 vtbi = "1 mL"
 delay = "1 min"
 kvo = "off"''',
-    # The KVO between the doses is not the end.
     "intermittent": """dose = "0.5 mL"
 rate = "60 mL/h"
 every = "10 min"
@@ -483,7 +482,9 @@ def order_of(name):
 @pytest.mark.parametrize("name", THERAPIES)
 def test_every_therapy_is_run_and_followed_to_its_end(micropump, order, name):
     order.write_text(order_of(name))
-    with served() as (_, port):
+    # Slow enough that run sees the delay, and the KVO between the doses, go by.
+    speed = {"delayed": 200.0, "intermittent": 1_000.0}.get(name, MAX)
+    with served(speed=speed) as (_, port):
         said = micropump("run", order, "--port", port, "--yes", "--json")
         assert said.code == 0, said.err
         assert said.json["delivered"] is True
