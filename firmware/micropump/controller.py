@@ -692,7 +692,8 @@ class Controller:
             steps = min(steps, motion.left_millions * MILLION + motion.left_rest)
         if self.boluses.cut_steps:
             steps = min(steps, self.boluses.cut_steps)
-        steps = min(steps, motion.content_millions * MILLION + motion.content_rest)
+        if self._stroke_bucket() != SECONDARY:
+            steps = min(steps, motion.content_millions * MILLION + motion.content_rest)
         if steps and program.limits and self._stroke_bucket() != DEMAND:
             # A demand is counted in full already.
             if not program.limits.room_for(now_ms, steps):

@@ -844,7 +844,7 @@ class Motion:
     def _taken(self, slot: Slot) -> int:
         """What a quantum takes from the container."""
         phases = self.program.phases
-        taken = slot.given
+        taken = 0 if slot.bucket == SECONDARY else slot.given
         if phases[slot.phase].bucket != SECONDARY:
             taken += slot.first
         if phases[slot.middle].bucket != SECONDARY:
