@@ -10,8 +10,8 @@ from rich.table import Table
 from micropump_host.cli.common import console, duration, print_json, remarks
 from micropump_host.errors import EXIT_DONE, MicropumpError, UsageError
 from micropump_host.orders import CheckedOrder, check_order, load_order
-from micropump_host.orders.quantity import exact_text
 from micropump_host.plan import DAY_S, Row, Schedule, row_name, schedule_of
+from micropump_host.reading.quantity import exact_text
 
 # Of a longer schedule the middle is left out, unless asked for.
 _GREATEST_ROWS = 24
@@ -53,14 +53,13 @@ def run(args: argparse.Namespace) -> int:
     clock_s = None if args.at is None else _clock_s(args.at)
     checked = check_order(load_order(args.order), args.drive, clock_s)
     schedule = schedule_of(checked)
-    if args.plot:
-        _draw(args.plot, schedule, checked)
+    drawn = _draw(args.plot, schedule, checked) if args.plot else None
     if args.json:
         print_json({"order": checked.order.order_id, **asdict(schedule)})
         return EXIT_DONE
     _show(checked, schedule, clock_s, show_all=args.all)
-    if args.plot:
-        console.print(f"The plot is {args.plot.with_suffix('.svg')}")
+    if drawn:
+        console.print(f"The plot is {drawn}", soft_wrap=True)
     return EXIT_DONE
 
 
@@ -73,7 +72,8 @@ def _clock_s(text: str) -> int:
     raise UsageError(f'"{text}" is no time of day', "--at", "Write it from 00:00 to 23:59.")
 
 
-def _draw(name: Path, schedule: Schedule, checked: CheckedOrder) -> None:
+def _draw(name: Path, schedule: Schedule, checked: CheckedOrder) -> Path:
+    """Draw it and return the SVG's path."""
     if importlib.util.find_spec("matplotlib") is None:
         raise MicropumpError(
             "the library matplotlib is not installed",
@@ -85,7 +85,13 @@ def _draw(name: Path, schedule: Schedule, checked: CheckedOrder) -> None:
     from micropump_host.plan.plots import schedule_figure  # noqa: PLC0415
 
     title = f"{checked.order.order_id}: {schedule.vtbi_ml:.6g} mL"
-    save_figure(schedule_figure(schedule, title), name)
+    try:
+        name.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"cannot make the folder: {error.strerror or error}"
+        raise MicropumpError(what, str(name.parent), "Choose another folder.") from error
+    _, svg = save_figure(schedule_figure(schedule, title), name)
+    return svg
 
 
 def _show(checked: CheckedOrder, schedule: Schedule, clock_s: int | None, show_all: bool) -> None:

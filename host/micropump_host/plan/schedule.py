@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 
 from micropump.doses import OK, DoseLimits
 from micropump.program import (
@@ -134,10 +133,9 @@ def schedule_of(checked: CheckedOrder) -> Schedule:
     """Lay out the program that the core has made of an order."""
     made = checked.program
     rows = _rows(made)
-    unknown_end = made.kind == PCA and checked.first_rate_ul_h == 0
     return Schedule(
         rows=rows,
-        duration_s=None if unknown_end else made.duration_ms() / _MS_PER_S,
+        duration_s=_last_s(rows),
         vtbi_ml=checked.vtbi_ul / 1000,
         loading_ml=checked.loading_ul / 1000,
         kept_open_ml=sum(
@@ -185,6 +183,12 @@ def _rows(made: Program) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+def _last_s(rows: tuple[Row, ...]) -> float | None:
+    """When the last of the VTBI is in; None where that is up to demands."""
+    last = next(row for row in reversed(rows) if row.duration_s is not None or not row.rate_ml_h)
+    return None if last.duration_s is None else last.start_s + last.duration_s
+
+
 def _held_steps(made: Program) -> int:
     """Microsteps in all containers, each of which is counted down by itself."""
     return made.content_steps() * made.containers
@@ -216,43 +220,42 @@ def _what(made: Program, stretch: Stretch, phase: Phase) -> str:
 def _changes(made: Program) -> tuple[ContainerChange, ...]:
     """When the microsteps of each container are made; along a ramp stair by stair."""
     changes: list[ContainerChange] = []
-    done_steps = 0
+    done_steps = 0.0
     for stretch in timeline(made):
         at_ms = float(stretch.start_ms)
-        for rate_ul_h, steps in _pieces(made, stretch):
+        for rate_ul_h, steps, ms in _pieces(made, stretch):
             while rate_ul_h and len(changes) < made.containers:
-                due_steps = made.content_steps() * (len(changes) + 1) - done_steps
-                if due_steps > steps:
-                    break
                 number = len(changes) + 1
+                due_steps = made.content_steps() * number - done_steps
+                # Less than a microstep is only what stairs were rounded by.
+                if due_steps > steps + 0.5:
+                    break
                 end_s = (at_ms + _flow_ms(made, rate_ul_h, due_steps)) / _MS_PER_S
                 changes.append(ContainerChange(number, end_s, number == made.containers))
             done_steps += steps
-            at_ms += _flow_ms(made, rate_ul_h, steps) if rate_ul_h else 0.0
+            at_ms += ms
     return tuple(changes)
 
 
-def _flow_ms(made: Program, rate_ul_h: int, steps: int) -> float:
-    return _ml(made, steps) * 1e3 / rate_ul_h * 3600 * _MS_PER_S
+def _flow_ms(made: Program, rate_ul_h: int, steps: float) -> float:
+    # µL/h are nL per 3600 ms.
+    return steps * made.mechanism.nl_num / made.mechanism.nl_den * 3600 / rate_ul_h
+
+
+def _pieces(made: Program, stretch: Stretch) -> list[tuple[int, float, float]]:
+    """Rates in µL/h, microsteps and times in ms: of a ramp those of its stairs."""
+    phase: Phase = made.phases[stretch.phase]
+    if stretch.duration_ms < 0:
+        return [(stretch.rate_ul_h, _held_steps(made), 0.0)]
+    rates_ul_h = [phase.stair_ul_h(stair) for stair in range(phase.stairs)]
+    whole_ul_h = sum(rates_ul_h) or 1
+    each_ms = stretch.duration_ms / phase.stairs
+    return [(rate, stretch.steps * rate / whole_ul_h, each_ms) for rate in rates_ul_h]
 
 
 def _steps_in(made: Program, rate_ul_h: int, ms: int) -> int:
     # µL/h are nL per 3600 ms.
     return rate_ul_h * ms * made.mechanism.nl_den // (3600 * made.mechanism.nl_num)
-
-
-def _pieces(made: Program, stretch: Stretch) -> list[tuple[int, int]]:
-    """Rates in µL/h and microsteps of a stretch: of a ramp its stairs, which are equally long."""
-    phase: Phase = made.phases[stretch.phase]
-    if stretch.duration_ms < 0:
-        return [(stretch.rate_ul_h, _held_steps(made))]
-    if phase.stairs == 1:
-        return [(stretch.rate_ul_h, stretch.steps)]
-    rates_ul_h = [phase.stair_ul_h(stair) for stair in range(phase.stairs)]
-    ends = [0, *(stretch.steps * part // sum(rates_ul_h) for part in accumulate(rates_ul_h))]
-    return [
-        (rate, end - begin) for rate, (begin, end) in zip(rates_ul_h, pairwise(ends), strict=True)
-    ]
 
 
 def _demands(checked: CheckedOrder) -> Demands:
