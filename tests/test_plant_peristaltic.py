@@ -137,3 +137,28 @@ def test_occluded_the_pressure_climbs_by_volume_over_compliance():
     plant.step_train(0.0, 1.0, 1000)
     assert plant.pressure_pa == pytest.approx(1000 * plant.microstep_ul / 0.002, rel=1e-9)
     assert plant.outflow_ul == 0.0
+
+
+@settings(deadline=None)
+@given(st.integers(1, 500), st.floats(0.0, 150.0))
+def test_backwards_it_takes_back_what_it_swept(count, ripple_percent):
+    plant = PeristalticPlant(HEAD, replace(IDEAL, ripple_percent=(ripple_percent,)), OPEN)
+    plant.occlude()
+    plant.step_train(0.0, 0.0, count)
+    swept_ul = plant.displaced_ul
+    plant.step_train(0.0, 0.0, -count)
+    assert plant.displaced_ul == pytest.approx(0.0, abs=1e-9 * (1.0 + abs(swept_ul)))
+    assert plant.steps == 0
+
+
+def test_an_empty_supply_gives_nothing_until_there_is_another():
+    plant = PeristalticPlant(HEAD, IDEAL, OPEN)
+    plant.fill(5 * plant.microstep_ul)
+    plant.step_train(0.0, 0.1, 20)
+    # To the microstep: the last one is whole.
+    assert plant.displaced_ul == pytest.approx(5 * plant.microstep_ul, rel=1e-9)
+    assert plant.content_ul == pytest.approx(0.0, abs=1e-9)
+    plant.fill(1000.0)
+    plant.step_train(plant.time_s, 0.1, 20)
+    assert plant.displaced_ul == pytest.approx(25 * plant.microstep_ul, rel=1e-9)
+    assert plant.content_ul == pytest.approx(1000.0 - 20 * plant.microstep_ul)

@@ -149,13 +149,15 @@ class SmallSteps:
     plant takes as zero; nothing of the plant's algebra is used.
     """
 
-    def __init__(self, imperfections, line_end, step_s, damping_s):
+    def __init__(self, imperfections, line_end, content_ul, step_s, damping_s):
+        self.bottom_ul = content_ul
         self.step_s = step_s
         self.compliance = imperfections.compliance_ul_per_pa
         self.drive = AREA_MM2**2 / imperfections.drive_stiffness_n_per_mm * 1e-6
         self.static_pa = imperfections.static_friction_n / AREA_MM2 * 1e6
         self.kinetic_pa = imperfections.kinetic_friction_n / AREA_MM2 * 1e6
-        self.backlash_ul = imperfections.backlash_um * 1e-3 * AREA_MM2
+        self.gap_ul = imperfections.backlash_um * 1e-3 * AREA_MM2
+        self.backlash_ul = self.gap_ul + imperfections.screw_backlash_um * 1e-3 * AREA_MM2
         self.stick_ul_s = imperfections.stick_speed_um_s * 1e-3 * AREA_MM2
         in_series = 1.0 / (1.0 / self.compliance + 1.0 / self.drive)
         self.damping = damping_s / in_series
@@ -165,7 +167,7 @@ class SmallSteps:
         self.direction = 0
 
     def drive_pa(self):
-        strain_ul = self.pushed_ul - self.backlash_ul - self.plunger_ul
+        strain_ul = self.pushed_ul - self.gap_ul - self.plunger_ul
         if strain_ul > 0.0:
             return strain_ul / self.drive
         return min(0.0, strain_ul + self.backlash_ul) / self.drive
@@ -182,13 +184,15 @@ class SmallSteps:
                     self.direction, speed_ul_s = 0, 0.0
             flow_ul_s = (self.pressure_pa - self.outlet_pa) / self.resistance
             self.plunger_ul += speed_ul_s * self.step_s
+            if self.plunger_ul >= self.bottom_ul and speed_ul_s > 0.0:
+                self.plunger_ul, self.direction = self.bottom_ul, 0
             self.outflow_ul += flow_ul_s * self.step_s
             self.pressure_pa = (self.plunger_ul - self.outflow_ul) / self.compliance
         self.time_s = t_s
 
-    def step(self, t_s):
+    def step(self, t_s, direction):
         self.advance(t_s)
-        self.pushed_ul += 2.0 / 3200 * AREA_MM2
+        self.pushed_ul += direction * 2.0 / 3200 * AREA_MM2
 
 
 # Faster and softer than a real pump, so that a few seconds hold many events.
@@ -200,8 +204,10 @@ LIVELY = replace(
     compliance_ul_per_pa=0.004,
     stick_speed_um_s=0.3,
     backlash_um=15.0,
+    screw_backlash_um=6.0,
 )
-# Each part: the pressure at the line's end, Pa; the interval of the steps, s; their number.
+# Each part: the pressure at the line's end, Pa; the interval of the steps, s; their number, below
+# zero for steps backwards.
 SCENES = {
     # Starts through the free play, then sticks and slips.
     "slow": [(0.0, 0.2, 250)],
@@ -219,25 +225,47 @@ SCENES = {
         (30e3, 0.7, 3),
         (0.0, 0.02, 100),
     ],
+    # Back off the plunger, through all the play, drawn by the clamp, and forward again.
+    "drawn back": [(0.0, 0.02, 200), (0.0, 0.02, -400), (0.0, 0.02, 400)],
+    # Back slowly: the plunger sticks and slips the other way.
+    "drawn back slowly": [(0.0, 0.02, 200), (0.0, 0.2, -380)],
+    # Turned about in mid-slide, before all play is taken up.
+    "to and fro": [(0.0, 0.02, part) for part in (200, -30, 60, -350, 20, -60, 420)],
+    # Onto the bottom, pushed against it, and drawn off it.
+    "to the bottom": [(0.0, 0.02, 300), (0.0, 0.02, -500)],
+    # Sucked onto the bottom while the drive still pushes, and then pushed harder.
+    "sucked to the bottom": [(0.0, 0.02, 200), (-25e3, 1.0, 3), (0.0, 0.02, 30)],
+    # Sucked off the pusher and onto the bottom before the clamp gets hold of it.
+    "dropped to the bottom": [(0.0, 0.02, 200), (-25e3, 1.0, 3)],
+    # Held by the clamp on its way to the bottom.
+    "lowered to the bottom": [(-25e3, 0.02, 90)],
+}
+CONTENT_UL = {
+    "to the bottom": 40.0,
+    "sucked to the bottom": 25.0,
+    "dropped to the bottom": 66.0,
+    "lowered to the bottom": 60.0,
 }
 
 
 def apart(scene, damping_s):
     """The greatest distances between plant and judge just before each step, µL and Pa."""
     plant = SyringePlant(GEOMETRY, LIVELY, OPEN)
-    judge = SmallSteps(LIVELY, OPEN, step_s=damping_s / 10.0, damping_s=damping_s)
+    content_ul = CONTENT_UL.get(scene, math.inf)
+    plant.fill(content_ul)
+    judge = SmallSteps(LIVELY, OPEN, content_ul, step_s=damping_s / 10.0, damping_s=damping_s)
     apart_ul = apart_pa = t_s = 0.0
     for outlet_pa, interval_s, count in SCENES[scene]:
         plant.set_back_pressure(outlet_pa)
         judge.outlet_pa = outlet_pa
-        for _ in range(count):
+        for _ in range(abs(count)):
             t_s += interval_s
             plant.advance(t_s)
             judge.advance(t_s)
             apart_ul = max(apart_ul, abs(plant.outflow_ul - judge.outflow_ul))
             apart_pa = max(apart_pa, abs(plant.pressure_pa - judge.pressure_pa))
-            plant.step(t_s)
-            judge.step(t_s)
+            (plant.step if count > 0 else plant.step_back)(t_s)
+            judge.step(t_s, 1 if count > 0 else -1)
     return apart_ul, apart_pa
 
 
@@ -251,3 +279,77 @@ def test_small_steps_come_to_the_same(scene):
     # ... and all of it the judge's own: its first-order error halves (measured 0.490 to 0.524).
     assert fine_ul == pytest.approx(coarse_ul / 2.0, rel=0.06)
     assert fine_pa == pytest.approx(coarse_pa / 2.0, rel=0.06)
+
+
+# -- backwards, to the bottom, and anew ------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(0.0, 300.0), st.floats(0.0, 200.0))
+def test_backwards_all_the_play_comes_before_the_plunger(backlash_um, screw_backlash_um):
+    """It is drawn when drive and play are unwound and the clamp pulls with the static friction."""
+    imperfections = replace(REAL, backlash_um=backlash_um, screw_backlash_um=screw_backlash_um)
+    plant = SyringePlant(GEOMETRY, imperfections, OPEN)
+    plant.step_train(0.0, 0.2, 3000)
+    plant.advance(plant.time_s + 3600.0)
+    lead_ul = plant.drive_strain_ul
+    before_ul = plant.outflow_ul
+    static_ul = AREA_MM2**2 / 200.0 * 1e-6 * 10.0 / AREA_MM2 * 1e6
+    dead_ul = lead_ul + (backlash_um + screw_backlash_um) * 1e-3 * AREA_MM2 + static_ul
+    steps = 0
+    while plant.outflow_ul > before_ul - 1e-9:
+        steps += 1
+        plant.step_back(plant.time_s)
+        plant.advance(plant.time_s + 1e-4)
+    assert steps == math.ceil(dead_ul / plant.microstep_ul)
+
+
+def test_drawn_back_steadily_what_comes_back_is_what_is_swept():
+    plant = SyringePlant(GEOMETRY, replace(REAL, stick_speed_um_s=1e-5), OPEN)
+    plant.step_train(0.0, 0.02, -2000)
+    pressure_pa, outflow_ul = plant.pressure_pa, plant.outflow_ul
+    assert pressure_pa < 0.0
+    # The pressure as it was, to what the start-up leaves of it: 7 s are some 8 time constants.
+    plant.step_train(plant.time_s + 0.02, 0.02, -1000)
+    assert plant.pressure_pa == pytest.approx(pressure_pa, rel=1e-3)
+    assert plant.outflow_ul - outflow_ul == pytest.approx(-1000 * plant.microstep_ul, rel=1e-3)
+    assert plant.steps == -3000
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(50.0, 500.0), st.floats(-2.0, 2.0))
+def test_at_the_bottom_the_flow_ends_and_the_force_rises(content_ul, percent):
+    plant = SyringePlant(GEOMETRY, replace(REAL, bore_error_percent=percent), OPEN)
+    plant.fill(content_ul)
+    real = (1.0 + percent / 100.0) ** 2
+    plant.step_train(0.0, 0.02, 3000)
+    # Filled to a mark of the nominal bore; at rest all of it is out, as the outlet is at zero.
+    plant.advance(plant.time_s + 3600.0)
+    assert plant.content_ul == 0.0
+    assert plant.outflow_ul == pytest.approx(content_ul * real, rel=1e-9)
+    before_pa = plant.drive_pressure_pa
+    plant.step_train(plant.time_s, 0.02, 100)
+    plant.advance(plant.time_s + 3600.0)
+    assert plant.outflow_ul == pytest.approx(content_ul * real, rel=1e-9)
+    drive_compliance = (AREA_MM2 * real) ** 2 / 200.0 * 1e-6
+    assert plant.drive_pressure_pa - before_pa == pytest.approx(
+        100 * plant.microstep_ul * real / drive_compliance, rel=1e-6
+    )
+
+
+def test_another_syringe_is_full_and_has_its_own_free_play():
+    plant = SyringePlant(GEOMETRY, replace(REAL, backlash_um=500.0), OPEN)
+    plant.fill(300.0)
+    plant.step_train(0.0, 0.02, 2000)
+    assert plant.content_ul == 0.0
+    outflow_ul, pressure_pa = plant.outflow_ul, plant.pressure_pa
+    plant.change_syringe(20_000.0, -0.5 * AREA_MM2)
+    assert plant.content_ul == pytest.approx(20_000.0)
+    assert (plant.outflow_ul, plant.pressure_pa) == (outflow_ul, pressure_pa)
+    # The free play and the stretch of the drive up to the static friction come first.
+    stretch_ul = AREA_MM2**2 / 200.0 * 1e-6 * 10.0 / AREA_MM2 * 1e6
+    steps = int((0.5 * AREA_MM2 + stretch_ul) / plant.microstep_ul)
+    plant.step_train(plant.time_s, 0.02, steps)
+    assert plant.content_ul == pytest.approx(20_000.0)
+    plant.step_train(plant.time_s + 0.02, 0.02, 1000)
+    assert plant.content_ul == pytest.approx(20_000.0 - 1000 * plant.microstep_ul, abs=20.0)
