@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from micropump import mechanism, program, therapy
 from micropump_host import orders
-from micropump_host.orders.quantity import exact_text
 from micropump_host.orders.therapies import CLOCK_NOT_TOLD, DEMAND_UL_H, FORMS
+from micropump_host.reading.quantity import exact_text
 
 HEAD = """\
 [order]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from micropump_host import orders
-from micropump_host.orders.dosage import rounded
-from micropump_host.orders.quantity import exact_text, parse_weight_kg
+from micropump_host.reading.dosage import rounded
+from micropump_host.reading.quantity import exact_text, parse_weight_kg
 
 # unit -> (µL/h that it is, rates in µL/h that have a finite decimal in it: multiples of this).
 RATE_UNITS = {

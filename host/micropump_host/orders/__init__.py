@@ -11,7 +11,16 @@ from micropump_host.orders.check import (
     default_drive_id,
     timeline,
 )
-from micropump_host.orders.dosage import (
+from micropump_host.orders.order import (
+    Container,
+    Drug,
+    Order,
+    OrderError,
+    Prescription,
+)
+from micropump_host.orders.read import load_order, parse_order
+from micropump_host.orders.therapies import PROGRAM_NAMES
+from micropump_host.reading.dosage import (
     Basis,
     Concentration,
     Figure,
@@ -20,15 +29,8 @@ from micropump_host.orders.dosage import (
     read_rate,
     read_volume,
 )
-from micropump_host.orders.order import (
-    Container,
-    Drug,
-    Order,
-    OrderError,
-    Prescription,
-    Problem,
-)
-from micropump_host.orders.quantity import (
+from micropump_host.reading.problems import Problem
+from micropump_host.reading.quantity import (
     QuantityError,
     duration_text,
     parse_duration_s,
@@ -37,8 +39,6 @@ from micropump_host.orders.quantity import (
     rate_text,
     volume_text,
 )
-from micropump_host.orders.read import load_order, parse_order
-from micropump_host.orders.therapies import PROGRAM_NAMES
 
 __all__ = [
     "PROGRAM_NAMES",

@@ -10,8 +10,8 @@ from micropump.mechanism import Mechanism
 from micropump.program import Program
 from micropump_host.orders import items
 from micropump_host.orders.order import Order, Prescription
-from micropump_host.orders.quantity import duration_text, rate_text, volume_text
 from micropump_host.orders.refusals import check_wire, order_error, refused
+from micropump_host.reading.quantity import duration_text, rate_text, volume_text
 
 
 class Stretch(NamedTuple):

@@ -1,63 +1,18 @@
 """What an order is, and the error that says all that is wrong with one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from micropump.link import PROGRAMS
-from micropump_host.errors import MicropumpError
-from micropump_host.orders.dosage import Concentration
+from micropump_host.reading.dosage import Concentration
+from micropump_host.reading.problems import ProblemsError
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong with an order.
+class OrderError(ProblemsError):
+    """An order cannot be read or cannot be delivered."""
 
-    Attributes:
-        key: what it concerns, as "[therapy] rate"; empty for the file as a whole.
-        line: its line in the file, from 1; 0 where that is not known.
-        what: what was wrong.
-        remedy: what to do about it; may be empty.
-
-    """
-
-    key: str
-    line: int
-    what: str
-    remedy: str
-
-    @property
-    def where(self) -> str:
-        """Line and key, as far as they are known."""
-        return ", ".join(part for part in (self.line and f"line {self.line}", self.key) if part)
-
-    def __str__(self) -> str:
-        """Everything in one line."""
-        text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text}. {self.remedy}" if self.remedy else text
-
-
-class OrderError(MicropumpError):
-    """An order cannot be read or cannot be delivered.
-
-    Args:
-        source: the file, or whatever the order came from.
-        problems: everything that is wrong with it, at least one.
-
-    """
-
-    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
-        self.source = source
-        self.problems = tuple(problems)
-        if len(self.problems) == 1:
-            only = self.problems[0]
-            where = f"{source}, {only.where}" if only.where else source
-            super().__init__(only.what, where, only.remedy)
-        else:
-            listed = "".join(f"\n  - {problem}" for problem in self.problems)
-            super().__init__(
-                f"{len(self.problems)} things are wrong with this order{listed}", source
-            )
+    thing = "this order"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Order files: from TOML to an ``Order``, with everything that is wrong told at once."""
 
-import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,12 +7,14 @@ from typing import Any
 from micropump import therapy, wire
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
 from micropump_host.orders import items
-from micropump_host.orders.dosage import Basis, parse_concentration
-from micropump_host.orders.order import Container, Drug, Order, OrderError, Prescription, Problem
-from micropump_host.orders.quantity import parse_volume_ul, parse_weight_kg
+from micropump_host.orders.order import Container, Drug, Order, OrderError, Prescription
 from micropump_host.orders.reader import Fields, TherapyReader
-from micropump_host.orders.tables import Problems, Table, lines_of, nearest
 from micropump_host.orders.therapies import FORMS
+from micropump_host.reading.dosage import Basis, parse_concentration
+from micropump_host.reading.file import KEBAB_CASE, UnreadableError, file_text, toml_tables
+from micropump_host.reading.problems import Problem
+from micropump_host.reading.quantity import parse_volume_ul, parse_weight_kg
+from micropump_host.reading.tables import Problems, Table, lines_of, nearest
 
 _SECTIONS = ("order", "patient", "drug", "therapy", "container", "pump")
 _KEYS = {
@@ -27,8 +27,6 @@ _KEYS = {
 _THERAPY_KEYS = tuple(dict.fromkeys(key for form in FORMS.values() for key in form.all_keys))
 ALL_KEYS = {**_KEYS, "therapy": _THERAPY_KEYS}
 _GREATEST_CONTAINERS = 99
-_KEBAB_CASE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_TOML_LINE = re.compile(r"\s*\(at line (\d+), column \d+\)")
 
 
 def load_order(path: str | Path) -> Order:
@@ -43,17 +41,9 @@ def load_order(path: str | Path) -> Order:
     """
     source = str(path)
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except IsADirectoryError:
-        raise _unreadable(source, "this is a directory", "Name the order file in it") from None
-    except OSError as error:
-        raise _unreadable(
-            source, f"cannot read the order ({error.strerror})", "Check the path"
-        ) from None
-    except UnicodeDecodeError:
-        raise _unreadable(
-            source, "this is not a text file", "An order is a TOML file in UTF-8"
-        ) from None
+        text = file_text(path, "order")
+    except UnreadableError as error:
+        raise OrderError(source, (error.problem,)) from None
     return parse_order(text, source)
 
 
@@ -69,26 +59,17 @@ def parse_order(text: str, source: str) -> Order:
 
     """
     if not text.strip():
-        raise _unreadable(source, "the order is empty", "examples/orders has orders to start from")
+        remedy = "examples/orders has orders to start from"
+        raise OrderError(source, (Problem("", 0, "the order is empty", remedy),))
     try:
-        tables = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
-        raise OrderError(source, (_not_toml(str(error)),)) from None
+        tables = toml_tables(text)
+    except UnreadableError as error:
+        raise OrderError(source, (error.problem,)) from None
     problems = Problems(lines_of(text))
     order = _Reading(tables, problems).order(source)
     if problems.found:
         raise OrderError(source, sorted(problems.found, key=lambda problem: problem.line))
     return order
-
-
-def _unreadable(source: str, what: str, remedy: str) -> OrderError:
-    return OrderError(source, (Problem("", 0, what, remedy),))
-
-
-def _not_toml(error: str) -> Problem:
-    found = _TOML_LINE.search(error)
-    line = int(found[1]) if found else 0
-    return Problem("", line, f"this is not TOML: {_TOML_LINE.sub('', error)}", "Mend that line")
 
 
 class _Reading:
@@ -187,7 +168,7 @@ class _Reading:
         if not table.given("id"):
             table.add("id", "this is missing", remedy)
         elif table.is_text("id") and not (
-            _KEBAB_CASE.fullmatch(order_id) and len(order_id) <= longest
+            KEBAB_CASE.fullmatch(order_id) and len(order_id) <= longest
         ):
             table.add("id", f'"{order_id}" cannot name an order', remedy)
         return order_id

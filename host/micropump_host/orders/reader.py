@@ -4,7 +4,8 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from micropump import therapy
-from micropump_host.orders.dosage import (
+from micropump_host.orders.order import FieldValue
+from micropump_host.reading.dosage import (
     NO_FIGURE,
     Basis,
     Figure,
@@ -13,9 +14,8 @@ from micropump_host.orders.dosage import (
     read_volume,
     rounded,
 )
-from micropump_host.orders.order import FieldValue
-from micropump_host.orders.quantity import duration_text, parse_duration_s, volume_text
-from micropump_host.orders.tables import Table
+from micropump_host.reading.quantity import duration_text, parse_duration_s, volume_text
+from micropump_host.reading.tables import Table
 
 Fields = dict[str, FieldValue]
 

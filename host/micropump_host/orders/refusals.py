@@ -6,9 +6,10 @@ from micropump import therapy, wire
 from micropump.mechanism import Mechanism
 from micropump.therapy import RefusedError
 from micropump_host.orders import items
-from micropump_host.orders.order import Order, OrderError, Prescription, Problem
-from micropump_host.orders.quantity import duration_text, rate_text, volume_text
-from micropump_host.orders.tables import line_of
+from micropump_host.orders.order import Order, OrderError, Prescription
+from micropump_host.reading.problems import Problem
+from micropump_host.reading.quantity import duration_text, rate_text, volume_text
+from micropump_host.reading.tables import line_of
 
 # Field of the wire -> what the file may call it; the first of these that is in the file.
 LABELS = {

@@ -12,10 +12,10 @@ from fractions import Fraction
 
 from micropump import program
 from micropump.units import GREATEST_VTBI_UL
-from micropump_host.orders.dosage import rounded
-from micropump_host.orders.quantity import duration_text, exact_text, rate_text, volume_text
 from micropump_host.orders.reader import Fields, TherapyReader
-from micropump_host.orders.tables import Table
+from micropump_host.reading.dosage import rounded
+from micropump_host.reading.quantity import duration_text, exact_text, rate_text, volume_text
+from micropump_host.reading.tables import Table
 
 CLOCK_NOT_TOLD = 86_400
 GREATEST_DOSES = 1000

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from micropump.units import rounded_ratio
-from micropump_host.orders.quantity import (
+from micropump_host.reading.quantity import (
     MASS,
     RATE,
     TIME,

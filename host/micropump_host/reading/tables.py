@@ -1,12 +1,12 @@
-"""The tables of an order file, read key by key; what is wrong is collected with its line."""
+"""The tables of a TOML file, read key by key; what is wrong is collected with its line."""
 
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from micropump_host.orders.order import Problem
-from micropump_host.orders.quantity import QuantityError
+from micropump_host.reading.problems import Problem
+from micropump_host.reading.quantity import QuantityError
 
 _SECTION_LINE = re.compile(r"\s*\[\s*([\w.-]+)\s*\]")
 _ENTRY_LINE = re.compile(r"\s*\[\[\s*([\w.-]+)\s*\]\]")

@@ -53,7 +53,7 @@ _NAMES = {
         )
     ),
     MASS: _DRUG_MASSES,
-    UNITS: frozenset(("international_unit",)),
+    UNITS: frozenset(("international_unit", "milliinternational_unit")),
     TIME: frozenset(("day", "hour", "minute", "second")),
 }
 
@@ -109,6 +109,7 @@ class Quantity:
         value: in µL, mg, units or s; by mL, kg or h where it is divided.
         of: ``VOLUME``, ``MASS``, ``UNITS`` or ``TIME``.
         by: the dimensions that it is divided by, in the order of the alphabet.
+        per_time: the unit of time that it is divided by, "hour", "minute" …, or empty.
 
     """
 
@@ -116,6 +117,7 @@ class Quantity:
     value: Fraction
     of: str
     by: tuple[str, ...]
+    per_time: str = ""
 
 
 RATE = Wanted("µL/h", "a rate", '"5 mL/h"', frozenset(((VOLUME, (TIME,)),)))
@@ -197,7 +199,8 @@ def read_quantity(text: str, wanted: Wanted) -> Quantity:
         value /= unit.counted_by
     if value <= 0:
         raise _not_positive(text, wanted)
-    return Quantity(text.strip(), value, *shape)
+    per_time = "".join(unit.name for unit in units[1:] if unit.dimension == TIME)
+    return Quantity(text.strip(), value, *shape, per_time)
 
 
 def whole(quantity: Quantity, wanted: Wanted) -> int:

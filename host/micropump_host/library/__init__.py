@@ -1,0 +1,1 @@
+"""The drug library: what each drug may be given as, where, and within which limits."""
