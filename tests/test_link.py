@@ -777,6 +777,16 @@ def test_the_log_comes_in_pages_of_what_is_kept() -> None:
     assert found == kept
 
 
+def test_an_entry_that_cannot_be_told_is_an_error_and_no_crash() -> None:
+    host = Host()
+    host.open()
+    core = host.pump.controller
+    core.journal.append(core.uptime_s, core.uptime_ms, journal.BOLUS_STARTED, 1 << 31, 0)
+    answer = host.ask(wire.LOG, first=0)
+    assert answer.values["code"] == wire.OUT_OF_RANGE
+    assert host.ask(wire.STATUS).message == wire.REPLY | wire.STATUS
+
+
 # -- telemetry and silence, across the wrap of the core's clock too -------------------------------
 
 NEAR_THE_WRAP_MS = CLOCK_MASK + 1 - 12_345

@@ -388,8 +388,9 @@ def _obey(refusal: int) -> None:
 
 
 def _error_frame(error: WireError, session: int, sequence: int) -> bytes:
-    values = (error.code, error.field, error.value, error.least, error.greatest)
-    return wire.encode(wire.ERROR, session, sequence, values)
+    # Figures can be more than can be told: steps of a therapy come to any volume.
+    figures = [max(0, min(figure, _U32)) for figure in (error.value, error.least, error.greatest)]
+    return wire.encode(wire.ERROR, session, sequence, [error.code, error.field] + figures)
 
 
 def _named(message: int, values: list) -> dict:
@@ -403,7 +404,5 @@ def _explained(error: therapy.RefusedError, message: int) -> WireError:
     fields = wire.fields_of(message)
     for at in range(len(fields)):
         if fields[at][0] == error.field:
-            # Steps can come to more than can be told.
-            figures = [min(figure, _U32) for figure in (error.value, error.least, error.greatest)]
-            return WireError(error.code, at, *figures)
+            return WireError(error.code, at, error.value, error.least, error.greatest)
     return WireError(error.code)
