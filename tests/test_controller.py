@@ -1,5 +1,6 @@
 """The state machine: every state × command, the alarms, and any interleaving of everything."""
 
+import itertools
 from fractions import Fraction
 from typing import ClassVar
 
@@ -41,7 +42,16 @@ from micropump.controller import (
 )
 from micropump.link import Identity
 from micropump.motion import HORIZON_MS, START_DELAY_MS, edges_us
-from micropump.program import CONTINUOUS, INFUSED, KVO, PURGE, SECONDARY, Phase, Program
+from micropump.program import (
+    CONTINUOUS,
+    INFUSED,
+    INTERMITTENT,
+    KVO,
+    PURGE,
+    SECONDARY,
+    Phase,
+    Program,
+)
 from micropump.therapy import KVO_BY_RULE, KVO_OFF
 from micropump.units import CLOCK_MASK, QUANTUM_MS, SMALL_INT_LIMIT
 from micropump_virtual.pump import VirtualPump
@@ -60,6 +70,7 @@ def order(
     content_ul: int = 0,
     parts: mechanism.Mechanism = SYRINGE,
     delay_s: int = 0,
+    containers: int = 1,
 ) -> Program:
     return support.program_of(
         CONTINUOUS,
@@ -69,6 +80,7 @@ def order(
         kvo_ul_h=kvo_ul_h,
         content_ul=content_ul or vtbi_ul + 100,
         delay_s=delay_s,
+        containers=containers,
     )
 
 
@@ -851,3 +863,349 @@ def test_a_stepper_that_made_fewer_steps_than_were_counted_is_an_alarm_and_adds_
     assert rig.controller.state == ALARM
     assert rig.controller.active_alarms == 1 << alarms.STEP_MISMATCH
     assert rig.controller.delivered_steps(INFUSED) == counted
+
+
+# -- containers ---------------------------------------------------------------------------------
+
+
+@settings(max_examples=100)
+@given(
+    st.sampled_from([SYRINGE, HEAD, mechanism.syringe("bd-plastipak-10", "m5-0.8-32")]),
+    st.integers(20_000, 300_000),
+    st.integers(150, 900),
+    st.sampled_from([0, 50, 120]),
+    st.lists(st.integers(500, 9_000), max_size=4),
+)
+def test_a_container_ends_at_its_last_whole_step_and_the_next_goes_on(
+    parts, rate_ul_h, content_ul, loading_ul, pauses_ms
+):
+    # Over the joint of a loading dose, boluses and pauses, wherever in a quantum the end falls.
+    vtbi_ul = 1_500
+    assume(rate_ul_h <= parts.greatest_rate_ul_h)
+    rig = support.Rig()
+    program = support.program_of(
+        CONTINUOUS, parts, rate_ul_h=rate_ul_h, vtbi_ul=vtbi_ul, content_ul=content_ul,
+        containers=12, kvo_ul_h=KVO_OFF, loading_ul=loading_ul,
+        loading_ul_h=100_000 if loading_ul else 0,
+    )  # fmt: skip
+    assert rig.do("load", program, 7) == rig.do("start", 7) == OK
+    core = rig.controller
+    content = [parts.steps_for_ul(content_ul)]
+    pauses_ms = list(pauses_ms)
+    while core.state != COMPLETED:
+        rig.run(pauses_ms.pop() if pauses_ms else 20_000)
+        made = sum(core.motion.delivered_rest)
+        if core.state == ALARM:
+            # It stopped with the container's last whole step, and said so.
+            assert core.active_alarms & 1 << alarms.CONTAINER_EMPTY
+            assert not core.active_alarms & 1 << alarms.NEAR_EMPTY
+            assert made == sum(content) == len(rig.stepper.made_edges_us())
+            assert rig.do("resume") == WRONG_STATE
+            assert rig.do("acknowledge") == OK
+            assert rig.do("resume") == CONTAINER_IS_EMPTY
+            assert rig.do("change_container", content_ul + 7) == OK
+            content.append(parts.steps_for_ul(content_ul + 7))
+            assert rig.do("resume") == OK
+        elif core.state == INFUSING:
+            if rig.do("bolus", 40, 60_000, 0) == OK:
+                rig.run(700)
+            rig.do("pause")
+            rig.run(8_000)
+            # The end of a head's stroke may be the container's.
+            if rig.do("resume") == CONTAINER_IS_EMPTY:
+                assert sum(core.motion.delivered_rest) == sum(content)
+                assert rig.do("change_container", content_ul) == OK
+                content.append(parts.steps_for_ul(content_ul))
+                assert rig.do("resume") == OK
+        assert made <= sum(content)
+    total = parts.steps_for_ul(vtbi_ul)
+    loading = parts.steps_for_ul(loading_ul)
+    assert core.infused_steps() == total
+    assert sum(core.motion.delivered_rest) == total + loading == len(rig.stepper.made_edges_us())
+    near = (journal.ALARM_RAISED, alarms.NEAR_EMPTY, 0)
+    assert rig.events().count(near) <= len(content)
+
+
+def test_a_container_near_its_end_is_told_of_once_and_no_more_with_the_next():
+    # At 60 mL/h what flows in ten minutes is 10 mL.
+    rig = infusing(vtbi_ul=30_000, content_ul=12_000, containers=3)
+    near = (journal.ALARM_RAISED, alarms.NEAR_EMPTY, 0)
+    rig.run(117_000)
+    assert near not in rig.events()
+    rig.run(4_000)
+    assert rig.events().count(near) == 1
+    assert rig.controller.active_alarms == 1 << alarms.NEAR_EMPTY
+    assert abs(rig.controller.content_left_s() - 600) <= 4
+    # 12 mL take 12 minutes.
+    rig.run(620_000)
+    assert rig.controller.state == ALARM
+    assert rig.events().count(near) == 1
+    assert rig.controller.content_ul() == 0
+    assert rig.do("change_container", 11_000) == rig.do("acknowledge") == OK
+    assert rig.controller.active_alarms == 0
+    assert rig.do("resume") == OK
+    rig.run(70_000)
+    assert rig.events().count(near) == 2
+
+
+def test_a_plunger_at_the_bottom_is_an_empty_container_whatever_was_counted():
+    rig = infusing(rate_ul_h=5_000, vtbi_ul=1_000, content_ul=5_000)
+    rig.inputs.plunger_ul = 400
+    assert rig.controller.content_ul() == 400
+    rig.run(100)
+    assert rig.controller.active_alarms == 1 << alarms.NEAR_EMPTY
+    rig.inputs.plunger_ul = 0
+    rig.run(100)
+    assert rig.controller.state == ALARM
+    assert rig.controller.active_alarms == 1 << alarms.CONTAINER_EMPTY
+    assert rig.do("acknowledge") == OK
+    assert rig.do("resume") == CONTAINER_IS_EMPTY
+
+
+# -- the end of a stroke ------------------------------------------------------------------------
+
+SMALL_HEAD = mechanism.peristaltic("masterflex-ls-13", "direct-16")
+
+
+@settings(max_examples=80)
+@given(
+    st.sampled_from([SMALL_HEAD, mechanism.peristaltic("runze-rz1030-0142", "pg5-16")]),
+    st.integers(20_000, 200_000),
+    st.lists(st.tuples(st.integers(0, 9_000), st.integers(0, 5_000)), min_size=1, max_size=8),
+)
+def test_a_head_stands_at_a_strokes_end_and_the_mean_stays_on_the_schedule(
+    parts, rate_ul_h, pauses
+):
+    rig = support.Rig()
+    fields = {"rate_ul_h": rate_ul_h, "vtbi_ul": 5_000, "content_ul": 9_000, "kvo_ul_h": KVO_OFF}
+    program = support.program_of(CONTINUOUS, parts, **fields)
+    assert rig.do("load", program, 7) == rig.do("start", 7) == OK
+    core = rig.controller
+    flowed_ms = Fraction(0)
+    begun_ms = rig.now_ms + START_DELAY_MS
+    for run_ms, rest_ms in pauses:
+        rig.run(run_ms)
+        assume(core.state == INFUSING)
+        flowed_ms += max(0, rig.now_ms - begun_ms)
+        assert rig.do("pause") == OK
+        stopped_ms = rig.now_ms
+        while core.state == STOPPING:
+            rig.run(10)
+        if core.state != PAUSED:
+            break
+        # No longer than is said, but for the start and the last quantum.
+        assert rig.now_ms - stopped_ms <= controller.GREATEST_STROKE_S * 1000 + 200
+        steps = core.delivered_steps(INFUSED)
+        at_vtbi = steps == program.vtbi_steps
+        assert steps % parts.stroke_steps == 0 or at_vtbi or steps == 0
+        assert steps == len(rig.stepper.made_edges_us())
+        rig.run(rest_ms)
+        assert core.delivered_steps(INFUSED) == steps
+        if rig.do("resume") != OK:
+            break
+        begun_ms = rig.now_ms + START_DELAY_MS
+        # What was given early is waited for: ahead by a stroke at the most, and never behind by
+        # more than the quantum and the step that a pause may cost.
+        per_ms = Fraction(rate_ul_h, 3600) / Fraction(parts.nl_num, parts.nl_den)
+        ahead = steps - per_ms * flowed_ms
+        count = len(pauses)
+        assert -(QUANTUM_MS * per_ms + 1) * count <= ahead
+        assert ahead <= parts.stroke_steps + (QUANTUM_MS * per_ms + 1) * count
+
+
+def test_a_second_stop_and_every_fault_end_a_stroke_at_once():
+    for what in ("stop", "interlock", "driver", "late"):
+        rig = stopping()
+        rig.run(300)
+        assert rig.controller.state == STOPPING
+        made = rig.controller.delivered_steps(INFUSED)
+        if what == "stop":
+            assert rig.do("stop") == OK
+            assert rig.controller.state == STOPPED
+        else:
+            rig.inputs.interlock_open = what == "interlock"
+            rig.inputs.driver_fault = what == "driver"
+            rig.tick(HORIZON_MS + 100 if what == "late" else 100)
+            assert rig.controller.state == ALARM
+        stopped = rig.controller.delivered_steps(INFUSED)
+        assert stopped == len(rig.stepper.made_edges_us())
+        assert stopped - made < HEAD.stroke_steps
+        rig.run(5_000)
+        assert rig.controller.delivered_steps(INFUSED) == stopped
+
+
+def test_a_stroke_ends_with_the_vtbi_or_the_container():
+    vtbi = HEAD.steps_for_ul(1_200)
+    rig = infusing(parts=HEAD, rate_ul_h=60_000, vtbi_ul=1_200, content_ul=9_000)
+    assert rig.do("pause") == OK
+    rig.run(20_000)
+    # A stroke of 1.27 mL is more than is to be infused.
+    assert vtbi < HEAD.stroke_steps
+    assert rig.controller.delivered_steps(INFUSED) == vtbi
+    assert rig.controller.delivered_steps(KVO) == 0
+    rig = infusing(parts=HEAD, rate_ul_h=60_000, vtbi_ul=2_000, content_ul=1_100, containers=2)
+    assert rig.do("pause") == OK
+    rig.run(20_000)
+    assert rig.controller.delivered_steps(INFUSED) == HEAD.steps_for_ul(1_100)
+    assert rig.do("resume") == CONTAINER_IS_EMPTY
+
+
+# -- a secondary infusion -----------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from([SYRINGE, SMALL_HEAD]),
+    st.integers(100, 20_000),
+    st.integers(20_000, 300_000),
+    st.integers(1, 600),
+    st.sampled_from([KVO_BY_RULE, KVO_OFF]),
+)
+def test_a_secondary_returns_to_the_primary_as_it_was(parts, run_ms, rate_ul_h, steps, kvo_ul_h):
+    rig = support.Rig()
+    fields = {"rate_ul_h": 60_000, "vtbi_ul": 400, "content_ul": 410, "kvo_ul_h": kvo_ul_h}
+    program = support.program_of(CONTINUOUS, parts, **fields)
+    vtbi = program.vtbi_steps
+    assert rig.do("load", program, 7) == rig.do("start", 7) == OK
+    core = rig.controller
+    rig.run(run_ms)
+    assert rig.do("load_secondary", Phase(rate_ul_h, steps, SECONDARY), 9) == OK
+    assert rig.do("start", 9) == OK
+    # At once: what was queued of the primary is not given now.
+    infused = core.delivered_steps(INFUSED)
+    while core.delivered_steps(SECONDARY) < steps:
+        before = core.delivered_steps(INFUSED)
+        rig.run(50)
+        secondary_is_in = core.delivered_steps(SECONDARY) == steps
+        assert before == infused
+        assert core.delivered_steps(INFUSED) == infused or secondary_is_in
+    assert core.delivered_steps(SECONDARY) == steps
+    rig.run(100_000)
+    assert rig.codes().count(journal.SECONDARY_DONE) == 1
+    assert core.delivered_steps(INFUSED) == vtbi
+    if kvo_ul_h == KVO_OFF:
+        assert core.state == COMPLETED
+        assert core.motion.content_rest == parts.steps_for_ul(410) - vtbi
+    else:
+        # KVO to the end of the primary's own container, of which the secondary took nothing.
+        assert core.state == COMPLETED
+        assert core.delivered_steps(KVO) == parts.steps_for_ul(410) - vtbi
+    assert sum(core.motion.delivered_rest) == len(rig.stepper.made_edges_us())
+
+
+def test_a_secondary_into_kvo_leaves_kvo_without_an_end():
+    rig = keeping_open()
+    rig.run(3_000)
+    assert rig.do("load_secondary", Phase(60_000, 100, SECONDARY), 9) == OK
+    assert rig.do("start", 9) == OK
+    rig.run(10_000)
+    assert rig.controller.state == KEEPING_OPEN
+    assert rig.controller.remaining_s() == 0
+    rig.run(600_000)
+    assert rig.controller.state == COMPLETED
+    assert rig.controller.active_alarms >> alarms.CONTAINER_EMPTY & 1
+
+
+def test_the_primarys_container_is_not_near_its_end_for_the_secondarys_pace():
+    # 9.9 mL at 12 mL/h last for 50 minutes, whatever flows from the other container.
+    rig = infusing(rate_ul_h=12_000, vtbi_ul=9_000, content_ul=9_900)
+    assert rig.do("load_secondary", Phase(300_000, 5_000, SECONDARY), 9) == OK
+    assert rig.do("start", 9) == OK
+    rig.run(60_000)
+    assert rig.controller.active_alarms == 0
+
+
+# -- daily doses --------------------------------------------------------------------------------
+
+DAY_MS = 86_400_000
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=5, unique=True).map(sorted),
+    st.integers(0, 1_800),
+    st.lists(
+        st.tuples(st.integers(0, 200_000), st.integers(0, 300_000) | st.integers(0, 5 * DAY_MS)),
+        max_size=5,
+    ),
+)
+def test_daily_doses_keep_their_times_over_pauses_of_any_length(minutes, clock_s, pauses):
+    rig = support.Rig()
+    dose_ul, doses = 200, 6
+    # 6 s.
+    program = support.program_of(
+        INTERMITTENT, SYRINGE, dose_ul=dose_ul, rate_ul_h=120_000, doses=doses, interval_s=0,
+        times=[(minute,) for minute in minutes], clock_s=clock_s, kvo_ul_h=KVO_OFF,
+    )  # fmt: skip
+    assert rig.do("load", program, 7) == rig.do("start", 7) == OK
+    core = rig.controller
+    dose_steps = Fraction(dose_ul * 1000 * SYRINGE.nl_den, SYRINGE.nl_num)
+    starts_ms: list[int] = []
+    stops: list[tuple[int, int]] = []
+
+    def watch(ms: int) -> None:
+        """Run, and note when each dose begins."""
+        end_ms = rig.now_ms + ms
+        while rig.now_ms < end_ms and core.state != COMPLETED:
+            phase = core.motion.program.phases[core.motion.phase]
+            idle = not phase.is_dose and core.motion.running
+            before = core.delivered_steps(INFUSED)
+            rig.run(min(1_000 if idle else 200, end_ms - rig.now_ms))
+            if idle and core.delivered_steps(INFUSED) > before:
+                starts_ms.append(rig.now_ms)
+
+    for run_ms, rest_ms in pauses:
+        watch(run_ms)
+        if core.state == COMPLETED or rig.do("pause") != OK or core.state != PAUSED:
+            break
+        at_ms = rig.now_ms
+        rig.now_ms += rest_ms
+        stops.append((at_ms, rig.now_ms))
+        if rig.do("resume") != OK:
+            break
+    watch(1_500_000)
+    codes = rig.codes()
+    begun, done, missed = (
+        codes.count(code) for code in (journal.DOSE_STARTED, journal.DOSE_DONE, journal.DOSE_MISSED)
+    )
+    # Every dose is given once, or missed; and what is noted as done is what was delivered.
+    assert begun in (done, done + 1)
+    assert done + missed <= doses
+    assert done + missed == doses or not core.motion.finished
+    assert int(done * dose_steps) <= core.delivered_steps(INFUSED) <= int(begun * dose_steps) + 1
+    # No two doses are nearer to each other than their times are, but by what a pause took.
+    gaps_ms = [(b - a) % 1440 * 60_000 for a, b in itertools.pairwise([*minutes, minutes[0]])]
+    gaps_ms = [gap or DAY_MS for gap in gaps_ms]
+    for first_ms, then_ms in itertools.pairwise(starts_ms):
+        paused_ms = sum(max(0, min(b, then_ms) - max(a, first_ms)) for a, b in stops)
+        assert then_ms - first_ms >= min(gaps_ms) - paused_ms - 2_000
+    # Each begins at one of its times of day, unless a pause was in the way.
+    for at_ms in starts_ms:
+        clock_ms = (clock_s * 1000 + at_ms) % DAY_MS
+        late_ms = min((clock_ms - minute * 60_000) % DAY_MS for minute in minutes)
+        just_resumed = any(b <= at_ms <= b + 2_000 for _, b in stops)
+        assert late_ms <= 2_500 or just_resumed
+
+
+def test_a_missed_dose_is_noted_as_missed_and_not_as_done():
+    # Doses at 0:02, 0:03, 0:04 of 30 s each; paused in the second until behind the third.
+    rig = support.Rig()
+    program = support.program_of(
+        INTERMITTENT, SYRINGE, dose_ul=500, rate_ul_h=60_000, doses=3, interval_s=0,
+        times=[(2,), (3,), (4,)], clock_s=110, kvo_ul_h=KVO_OFF,
+    )  # fmt: skip
+    assert rig.do("load", program, 7) == rig.do("start", 7) == OK
+    rig.run(80_000)
+    assert rig.do("pause") == OK
+    rig.run(90_000)
+    assert rig.do("resume") == OK
+    rig.run(100_000)
+    told = [e[:2] for e in rig.events() if e[0] in (
+        journal.DOSE_STARTED, journal.DOSE_DONE, journal.DOSE_MISSED,
+    )]  # fmt: skip
+    assert told.count((journal.DOSE_DONE, 1)) == 1
+    assert [code for code, _ in told] == [
+        journal.DOSE_STARTED, journal.DOSE_DONE, journal.DOSE_STARTED, journal.DOSE_MISSED,
+        journal.DOSE_DONE,
+    ]  # fmt: skip
+    assert rig.controller.delivered_steps(INFUSED) == SYRINGE.steps_for_ul(1_000)

@@ -557,6 +557,10 @@ class Controller:
             if motion.marked + busy < program.phases[gap].quanta:
                 return
             motion.skip_dose()
+            # It is not done, and one that is under way does not begin again.
+            self._doses = motion.doses_done
+            if phase.is_dose:
+                self._phase = motion.phase
             self._note(journal.DOSE_MISSED, motion.doses, 0)
 
     # -- noticing -----------------------------------------------------------------------------
@@ -632,6 +636,9 @@ class Controller:
         motion = self.motion
         if 0 <= self.inputs.plunger_ul <= self._near_ul:
             return True
+        if motion.program.phases[motion.phase].bucket == SECONDARY:
+            # What flows now is not from this container.
+            return False
         if motion.content_millions != self._near_millions:
             return motion.content_millions < self._near_millions
         return motion.content_rest <= self._near_rest
