@@ -695,7 +695,10 @@ def test_syringe_that_holds_less_than_was_said_is_noticed_by_the_sensor_alone():
 def test_second_program_finds_the_sensor_at_the_second_syringe():
     with rig(bench=quick_bench(more=SENSED)) as made:
         for _ in range(2):
-            made.order(60_000, 1_000, 1_000)
+            accepted = made.pump.program(KIND_SYRINGE, ITEMS[KIND_SYRINGE], 1_000, 1_000, 60_000)
+            # Time for a reading or two of the syringe that was in before.
+            made.advance(5_000)
+            made.pump.start(accepted.program_id)
             made.advance(30_000)
             assert made.bench.ground.inputs.plunger_ul == pytest.approx(525, abs=80)
             made.advance(90_000)

@@ -208,7 +208,12 @@ def test_events_come_in_the_order_of_time():
         '[[event]]\nat_min = 30\ndo = "occlude"\n'
         '[[event]]\nat_min = 90\ndo = "back_pressure"\nkpa = -13.33\n'
         '[[event]]\nat_min = 95.5\ndo = "head_height"\ncm = 50\n'
-        '[[event]]\nat_min = 99\ndo = "inlet_height"\ncm = -50\n',
+        '[[event]]\nat_min = 99\ndo = "inlet_height"\ncm = -50\n'
+        '[[event]]\nat_min = 100\ndo = "content"\nml = 12.5\n'
+        '[[event]]\nat_min = 101\ndo = "open_interlock"\n'
+        '[[event]]\nat_min = 102\ndo = "close_interlock"\n'
+        '[[event]]\nat_min = 103\ndo = "driver_fault"\n'
+        '[[event]]\nat_min = 104\ndo = "driver_recovery"\n',
         "bench.toml",
     )
     assert bench.events == (
@@ -217,6 +222,11 @@ def test_events_come_in_the_order_of_time():
         bf.SetBackPressure(90.0, -13.33),
         bf.SetHeadHeight(95.5, 50.0),
         bf.SetInletHeight(99.0, -50.0),
+        bf.SetContent(100.0, 12.5),
+        bf.OpenInterlock(101.0),
+        bf.CloseInterlock(102.0),
+        bf.FailDriver(103.0),
+        bf.MendDriver(104.0),
     )
 
 
