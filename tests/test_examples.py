@@ -1,5 +1,6 @@
 """The examples do what their comments promise."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,13 @@ from micropump_host.bench.ground import build_ground
 from micropump_host.bench.local import LocalLine
 from micropump_host.bench.record import ListRecorder
 from micropump_host.bench.world import VirtualBench
+from micropump_host.cli import main
 from micropump_host.client import Pump
+from micropump_host.orders import load_order
 
-BENCHES = sorted((Path(__file__).parent.parent / "examples/benches").glob("*.toml"))
+EXAMPLES = Path(__file__).parent.parent / "examples"
+BENCHES = sorted((EXAMPLES / "benches").glob("*.toml"))
+ORDERS = sorted((EXAMPLES / "orders").glob("*.toml"))
 
 
 def run(path, hours):
@@ -29,6 +34,25 @@ def run(path, hours):
         pump.start(pump.program(kind, item, content_ul, rate_ul_h * 4, rate_ul_h).program_id)
         bench.advance(bench.now_ms + hours * 3_600_000)
     return {sample.t_s: sample for sample in recorder.samples}
+
+
+@pytest.mark.parametrize("path", ORDERS, ids=lambda path: path.stem)
+def test_an_example_order_is_planned_by_the_command(path, capsys):
+    assert main(["plan", str(path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["order"] == path.stem
+    assert said["containers_needed"] == said["containers"]
+
+
+@pytest.mark.parametrize("path", ORDERS, ids=lambda path: path.stem)
+def test_an_example_of_a_drug_says_that_it_is_no_advice_and_where_its_figures_are_from(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert max(map(len, text.splitlines())) <= 100
+    if load_order(path).drug:
+        head = " ".join(text.partition("[order]")[0].replace("#", " ").split())
+        assert "A test fixture, not advice." in head
+        assert "Figures: " in head
 
 
 @pytest.mark.parametrize("path", BENCHES, ids=lambda path: path.stem)

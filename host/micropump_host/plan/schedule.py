@@ -288,7 +288,6 @@ def _granted_s(made: Program) -> Iterator[float]:
             begin_ms = stretch.start_ms
             break
         if stretch.bucket == BOLUS:
-            trial.open(stretch.steps)
             trial.close(stretch.start_ms + stretch.duration_ms, stretch.steps)
     given_steps = 0
     for now_s in range(-(-begin_ms // _MS_PER_S), DAY_S):
