@@ -10,9 +10,9 @@ from micropump_host.reading.quantity import QuantityError
 
 _SECTION_LINE = re.compile(r"\s*\[\s*([\w.-]+)\s*\]")
 _ENTRY_LINE = re.compile(r"\s*\[\[\s*([\w.-]+)\s*\]\]")
-_KEY_LINE = re.compile(r"""\s*["']?([\w-]+)["']?\s*=""")
+_KEY_LINE = re.compile(r"""\s*["']?([\w-]+(?:\.[\w-]+)*)["']?\s*=""")
 _MULTI_LINE_QUOTE = re.compile("\"\"\"|'''")
-_ENTRY_NAME = re.compile(r"\[(\w+)\.([\w-]+) \d+\]")
+_ENTRY_NUMBER = re.compile(r" \d+$")
 
 _TYPE_NAMES = {
     int: "a bare number",
@@ -28,7 +28,8 @@ _Read = TypeVar("_Read")
 def lines_of(text: str) -> dict[str, int]:
     """Return the line of each "[section]" and each "[section] key", the first where it is twice.
 
-    The entries of a list of tables are counted: "[therapy.step 2] rate".
+    The entries of a list of tables are counted, "[therapy.step 2] rate", and the tables in them
+    are theirs, "[use 2.rate] typical".
     """
     lines: dict[str, int] = {}
     entries: dict[str, int] = {}
@@ -41,13 +42,19 @@ def lines_of(text: str) -> dict[str, int]:
                 section = f"{entry[1]} {entries[entry[1]]}"
                 lines.setdefault(f"[{section}]", number)
             elif header := _SECTION_LINE.match(line):
-                section = header[1]
+                section = _in_its_entry(header[1], entries)
                 lines.setdefault(f"[{section}]", number)
             elif key := _KEY_LINE.match(line):
                 lines.setdefault(f"[{section}] {key[1]}" if section else key[1], number)
         if len(_MULTI_LINE_QUOTE.findall(line)) % 2:
             in_quotes = not in_quotes
     return lines
+
+
+def _in_its_entry(section: str, entries: Mapping[str, int]) -> str:
+    """Return "use 2.rate" for "use.rate" after the second [[use]]."""
+    head, _, last = section.rpartition(".")
+    return f"{head} {entries[head]}.{last}" if head in entries else section
 
 
 def nearest(found: str, known: Sequence[str], form: str = "{}") -> str:
@@ -59,12 +66,16 @@ def nearest(found: str, known: Sequence[str], form: str = "{}") -> str:
 
 
 def line_of(lines: Mapping[str, int], label: str) -> int:
-    """Return the line of a key; else of its table, of the list it stands in, of the section."""
-    section = label.partition("] ")[0].rstrip("]") + "]"
-    labels = [label, section]
-    if entry := _ENTRY_NAME.match(section):
-        labels += [f"[{entry[1]}] {entry[2]}", f"[{entry[1]}]"]
-    return next((lines[name] for name in labels if name in lines), 0)
+    """Return the line of a key; else of its table, of what the table stands in, of the section."""
+    section, _, key = label.lstrip("[").rstrip("]").partition("] ")
+    head, _, last = section.rpartition(".")
+    name = _ENTRY_NUMBER.sub("", last)
+    labels = [label, f"[{section}]", name]
+    if head:
+        top = _ENTRY_NUMBER.sub("", head)
+        labels = [label, f"[{head}] {last}.{key}", f"[{section}]", f"[{head}] {name}"]
+        labels += [f"[{head}]", top]
+    return next((lines[label] for label in labels if label in lines), 0)
 
 
 class Problems:
@@ -131,6 +142,15 @@ class Table:
         if not self.given(key):
             self.add(key, "this is missing", f"Write {key} = {example}")
         return self.given(key)
+
+    def table(self, key: str, example: str) -> "Table | None":
+        """Return the table that a key is; None where it is missing or anything else."""
+        value = self.values.get(key)
+        if isinstance(value, dict):
+            return Table(f"{self.name}.{key}", value, self.problems)
+        if value is not None:
+            self._add_type(key, value, "a table", example)
+        return None
 
     def number(self, key: str, least: int, greatest: int, default: int) -> int:
         """Return a bare whole number; the default where it is missing or wrong."""
