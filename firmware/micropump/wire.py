@@ -364,25 +364,27 @@ def decode_body(message: int, body: bytes) -> list:
 
 def cobs_encode(data: bytes) -> bytes:
     """``data`` without zero bytes."""
-    stuffed = bytearray(b"\x00")
+    # Made to its greatest length at once: on the board appending takes several times as long.
+    stuffed = bytearray(len(data) + len(data) // 0xFE + 2)
     code_at = 0
     code = 1
+    at = 1
     for byte in data:
         if code == 0xFF:
             stuffed[code_at] = code
-            code_at = len(stuffed)
-            stuffed.append(0)
+            code_at = at
+            at += 1
             code = 1
         if byte:
-            stuffed.append(byte)
+            stuffed[at] = byte
             code += 1
         else:
             stuffed[code_at] = code
-            code_at = len(stuffed)
-            stuffed.append(0)
+            code_at = at
             code = 1
+        at += 1
     stuffed[code_at] = code
-    return bytes(stuffed)
+    return bytes(stuffed[:at])
 
 
 def cobs_decode(stuffed: bytes) -> bytes:
@@ -482,9 +484,10 @@ def _get_number(body: bytes, at: int, kind: str) -> int:
 
 
 def _put_integer(data: bytearray, value: int, size: int) -> None:
-    for _ in range(size):
-        data.append(value & 0xFF)
-        value >>= 8
+    if value < 0:
+        # MicroPython's to_bytes knows no sign.
+        value += 1 << 8 * size
+    data.extend(value.to_bytes(size, "little"))
 
 
 def _get_integer(data: bytes, at: int, size: int) -> int:
