@@ -23,6 +23,7 @@ from micropump.controller import (
     INTERLOCK,
     KEEPING_OPEN,
     NO_SECONDARY_HERE,
+    NOTHING_LEFT,
     PAUSED,
     PROGRAMMED,
     STOPPED,
@@ -151,7 +152,7 @@ def pca(draw):
     for number in (1, 2):
         window_s = draw(st.sampled_from([60, 61, 75])) if number == 1 else 180
         basal_ul = -(-rate_ul_h * window_s // 3600)
-        room_ul = max(loading_ul, draw(st.integers(1, 4)) * number * demand_ul)
+        room_ul = max(loading_ul, draw(st.sampled_from([1, 2, 3, 4, 30])) * number * demand_ul)
         windows[f"window_{number}_s"] = window_s
         windows[f"limit_{number}_ul"] = basal_ul + room_ul + draw(st.sampled_from([0, 1, 9]))
     if draw(st.booleans()):
@@ -185,7 +186,9 @@ def purge(draw):
     }
 
 
-ORDERS = st.one_of(pca(), pca(), pca(), continuous(), intermittent(), ramp(), stepped(), purge())
+ORDERS = st.one_of(
+    pca(), pca(), pca(), continuous(), continuous(), intermittent(), ramp(), stepped(), purge()
+)
 
 
 # -- the books ------------------------------------------------------------------------------------
@@ -244,6 +247,10 @@ class Books:
         self.loading_steps = self.steps(order.get("loading_ul", 0))
         self.secondary_steps = 0
         self.bolus_steps = 0
+        # What the bucket holds when the last bolus and demand are made to their ends, and how many
+        # stops there were before, each of which would have cut them short.
+        self.bolus_due = (self.loading_steps, 0)
+        self.demand_due = (0, 0)
         self.demand_steps = self.steps(order.get("demand_ul", 0))
         self.fill(order["content_ul"])
         # The basal: greatest rates that may be flowing, as (from when, µL/h).
@@ -345,6 +352,16 @@ class Books:
             assert self.taken() <= self.content_steps
         if self.kind in (CONTINUOUS, PCA):
             assert buckets[INFUSED] <= self.basal_due + 1 + self.halts * self.stroke_slack()
+
+    def is_bolus_given(self, halts):
+        """Whether the last bolus was made to its end, if there were just so many stops."""
+        due, before = self.bolus_due
+        return halts != before or self.buckets[BOLUS] == due
+
+    def is_demand_given(self, halts):
+        """Whether the last demand was made to its end, if there were just so many stops."""
+        due, before = self.demand_due
+        return halts != before or self.buckets[DEMAND] == due
 
     def is_delivered(self):
         """Whether all that the program was to give was given, or all that the container held."""
@@ -592,6 +609,10 @@ class Therapies(RuleBasedStateMachine):
             assert core.content_ul() == books.content_ul()
         if self.state == COMPLETED and not books.order.get("times"):
             assert books.is_delivered()
+            if books.taken() < books.content_steps:
+                # The VTBI's end is no reason to cut short what was granted of it.
+                assert books.is_bolus_given(books.halts - 1)
+                assert books.is_demand_given(books.halts - 1)
 
     def passes(self, ms, lateness=lambda: 0):
         """Ticks when they are due, or somewhat later."""
@@ -615,6 +636,9 @@ class Therapies(RuleBasedStateMachine):
                 assert after["made"] == before["made"] + 1
                 assert after["noted"] == before["noted"] + 1
                 after["made"], after["noted"] = before["made"], before["noted"]
+            if name == "resume" and answer == NOTHING_LEFT and self.books.order.get("times"):
+                # That the last daily doses were missed in the pause is found out, and noted, here.
+                return answer
             assert after == before, (name, values, answer)
         elif name == "change_container":
             self.books.fill(*values)
@@ -752,8 +776,12 @@ class Therapies(RuleBasedStateMachine):
             assert self.act("start", self.primary_id) != OK
         elif what == "resume" and not (self.may_resume and self.state == PAUSED):
             assert self.act("resume") != OK
-        elif what == "acknowledge" and not self.core.active_alarms:
-            assert self.act("acknowledge") != OK
+        elif what == "acknowledge" and self.state != ALARM:
+            # A remark can be taken note of while it goes on; nothing else comes of it.
+            was, alarms = self.state, self.core.active_alarms
+            assert alarms or self.act("acknowledge") != OK
+            assert not alarms or self.act("acknowledge") == OK
+            assert self.state == was
         elif what == "bolus" and not self.may_bolus():
             assert self.act("bolus", 25, 36_000, 0) != OK
         elif what == "demand" and not self.may_demand():
@@ -800,10 +828,11 @@ class Therapies(RuleBasedStateMachine):
             answer = self.act("bolus", volume_ul, rate_ul_h, 0)
         if answer == OK:
             event("bolus")
-            if not books.halts:
-                # One at a time.
-                assert books.buckets[BOLUS] == books.loading_steps + books.bolus_steps
-            books.bolus_steps += books.steps(volume_ul)
+            # One at a time.
+            assert books.is_bolus_given(books.halts)
+            steps = books.steps(volume_ul)
+            books.bolus_due = (books.buckets[BOLUS] + steps, books.halts)
+            books.bolus_steps += steps
             books.fastest_ul_h = max(books.fastest_ul_h, rate_ul_h)
         self.passes(ms)
 
@@ -822,8 +851,8 @@ class Therapies(RuleBasedStateMachine):
         answer = self.act("demand")
         if answer == OK:
             event("demand")
-            if not books.halts:
-                assert books.buckets[DEMAND] == len(books.granted_ms) * books.demand_steps
+            assert books.is_demand_given(books.halts)
+            books.demand_due = (books.buckets[DEMAND] + books.demand_steps, books.halts)
             books.granted_ms.append(now_ms)
             books.check_grant(now_ms)
         elif answer == boluses.DEMAND_LOCKED_OUT:
@@ -892,6 +921,38 @@ class Therapies(RuleBasedStateMachine):
                 books.secondary_steps += books.steps(vtbi_ul)
                 self.may_resume = False
         self.passes(ms)
+
+    @precondition(may_bolus)
+    @rule(
+        what=st.sampled_from(["bolus", "demand", "both"]),
+        ms=st.integers(400, 2_500),
+        how=st.sampled_from(["pause", "pause", "interlock", "driver", "end"]),
+        rate_ul_h=FAST_UL_H,
+    )
+    def cut_short(self, what, ms, how, rate_ul_h):
+        """A bolus or a demand is under way when it all stops, or when the VTBI comes to its end."""
+        if what != "demand":
+            self.bolus(60, rate_ul_h if how != "end" else 3_600, 0, False, 0)
+        if what != "bolus":
+            self.ask()
+        if how == "end":
+            for faster_ul_h in (36_000, 180_000):
+                if self.state == INFUSING:
+                    self.set_rate(faster_ul_h, 0)
+            for _ in range(300):
+                if self.state != INFUSING:
+                    break
+                self.tick(max(0, self.rig.due_ms - self.rig.now_ms))
+            return
+        self.passes(ms)
+        if how == "interlock":
+            self.interlock_opens(ms % 100, ms // 20)
+        elif how == "driver":
+            self.rig.inputs.driver_fault = True
+            self.tick(ms // 20)
+        elif self.state == INFUSING:
+            self.pause(0)
+        self.rig.inputs.interlock_open = self.rig.inputs.driver_fault = False
 
     # -- faults -----------------------------------------------------------------------------------
 
@@ -995,6 +1056,8 @@ class Therapies(RuleBasedStateMachine):
         """Where a phase, a bolus, a demand or the container is planned to its end."""
         self.until_planning_moves_on()
         self.passes(ms)
+        if then == "nothing":
+            self.somebody_does_what_cannot_be("acknowledge")
         if self.state != INFUSING:
             return
         if then == "bolus" and self.may_bolus():
@@ -1025,7 +1088,7 @@ class Therapies(RuleBasedStateMachine):
 
 TestTherapies = Therapies.TestCase
 TestTherapies.settings = settings(
-    max_examples=120,
+    max_examples=250,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
