@@ -55,7 +55,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--speed",
         default="1",
         help="virtual seconds in a second (default: 1, real time), or max: as fast as it goes while"
-        " infusing, standing still while not",
+        " a therapy is under way, standing still while not",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
