@@ -81,13 +81,13 @@ def test_what_flows_beside_it_changes_nothing_of_the_basal_flow(parts, rate_ul_h
             granted[bucket] += parts.steps_for_ul(volume_ul)
     while COMPLETED not in (with_them.controller.state, without.controller.state):
         both_run(10)
+        assert with_them.now_ms < 400_000
     vtbi = parts.steps_for_ul(VTBI_UL)
     beside = granted[BOLUS] + granted[DEMAND]
     for (infused, _, _), alone in rows:
         # ±0 in every quantum, until the VTBI is in: earlier by exactly what flowed beside it.
         assert infused == min(alone, vtbi - beside)
-    while with_them.controller.state != COMPLETED:
-        with_them.run(1_000)
+    with_them.run(300_000)
     assert counts(with_them) == (vtbi - beside, granted[BOLUS], granted[DEMAND])
     assert sum(counts(with_them)) == len(with_them.stepper.made_edges_us())
 
@@ -117,7 +117,7 @@ def test_a_bolus_flows_at_its_own_exact_pace(parts, volume_ul, rate_ul_h, second
             queued_ms += 100
         # From the first unplanned quantum on, at most 550 ms ahead: its steps are the whole part.
         assert counts(rig)[1] <= min(steps, exact_steps(parts, rate_ul_h, queued_ms + 600))
-        assert rig.now_ms < 10**7
+        assert rig.now_ms < 1_000_000
     # The whole of it takes as long as its volume does, to the quantum.
     exact_ms = steps * nl_per_step(parts) * 3600 / rate_ul_h
     first_ms = nl_per_step(parts) * 3600 / rate_ul_h

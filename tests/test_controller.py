@@ -1209,3 +1209,20 @@ def test_a_missed_dose_is_noted_as_missed_and_not_as_done():
         journal.DOSE_DONE,
     ]  # fmt: skip
     assert rig.controller.delivered_steps(INFUSED) == SYRINGE.steps_for_ul(1_000)
+
+
+def test_a_dose_that_would_follow_at_once_on_a_late_one_is_missed():
+    # 25 s of the second are left when it goes on 40 s after its beginning: to behind the third.
+    rig = support.Rig()
+    program = support.program_of(
+        INTERMITTENT, SYRINGE, dose_ul=500, rate_ul_h=60_000, doses=3, interval_s=0,
+        times=[(2,), (3,), (4,)], clock_s=110, kvo_ul_h=KVO_OFF,
+    )  # fmt: skip
+    assert rig.do("load", program, 7) == rig.do("start", 7) == OK
+    rig.run(75_000)
+    assert rig.do("pause") == OK
+    rig.run(34_000)
+    assert rig.do("resume") == OK
+    rig.run(100_000)
+    assert rig.codes().count(journal.DOSE_MISSED) == 1
+    assert rig.controller.delivered_steps(INFUSED) == SYRINGE.steps_for_ul(1_000)
