@@ -120,7 +120,7 @@ def continuous(draw):
     rate_ul_h, delay_s = draw(RATES_UL_H), draw(DELAYS_S)
     vtbi_ul = volume_ul(rate_ul_h, draw(SPANS_S))
     loading_ul, loading_ul_h = draw(
-        st.just((0, 0)) | st.tuples(st.integers(10, 5_000), st.integers(30_000, 300_000))
+        st.just((0, 0)) | st.tuples(st.integers(200, 5_000), st.integers(30_000, 300_000))
     )
     kvo, kvo_ul_h = draw(kvos(rate_ul_h))
     loading = [steady("loading dose", loading_ul, loading_ul_h)] if loading_ul else []
@@ -159,12 +159,11 @@ def intermittent(draw):
 
 @st.composite
 def ramps(draw):
-    up_s, down_s, level_s = (
-        *(draw(st.integers(0, 800)) for _ in range(2)),
-        draw(st.integers(10, 800)),
-    )
+    # A ramp or plateau of less than a microstep is none.
+    up_s, down_s = (draw(st.just(0) | st.integers(30, 800)) for _ in range(2))
+    level_s = draw(st.integers(10, 800))
     duration_s, delay_s = up_s + level_s + down_s, draw(DELAYS_S)
-    assume(up_s + down_s >= 60)
+    assume(up_s + down_s > 0)
     vtbi_ul = max(100, draw(RATES_UL_H) * duration_s // 3600)
     # The area under the line: V = P (T - (up + down) / 2).
     plateau_ul_h = round(vtbi_ul * 3600 / (duration_s - (up_s + down_s) / 2))
@@ -412,7 +411,7 @@ def test_daily_doses_are_at_the_times_of_day(tens, clock_s, delay_s, doses):
     ]
     starts_s = [row.start_s + clock_s for row in schedule_of(found).rows if row.what == "dose"]
     # What is due at once begins with the next quantum.
-    assert starts_s == pytest.approx(due[:doses], abs=QUANTUM_S)
+    assert starts_s == pytest.approx(due[:doses], abs=QUANTUM_S + 1e-6)
 
 
 # -- against the pump ------------------------------------------------------------------------------
@@ -472,14 +471,15 @@ def test_the_pump_does_what_the_plan_says(kind, data):
 def taper_s(found, row):
     """By how much what follows a row may be early or late, beside a row that is no taper; s.
 
-    A taper from P to 0 in T ends with its last whole microstep v: what is left then, a part of
-    one, takes sqrt(2 v T / P) at most. And what its first stair loses, as it begins within a
-    quantum of 0.1 s, takes up to a second at the end.
+    A taper from P to 0 in T ends with its last whole microstep. What is left of the line then, a
+    part of a microstep and what the taper's own number of them was rounded down by, is less than
+    two, v, and takes sqrt(2 v T / P) at most. And what its first stair loses, as it begins within
+    a quantum of 0.1 s, takes up to a second at the end.
     """
     if row is None or row.end_rate_ml_h >= row.rate_ml_h:
         return 0.0, 0.0
     step_ml = float(found.nl_per_step) / 1e6
-    return (2 * step_ml * row.duration_s / (row.rate_ml_h / 3600)) ** 0.5, 1.0
+    return (2 * 2 * step_ml * row.duration_s / (row.rate_ml_h / 3600)) ** 0.5, 1.0
 
 
 def test_what_only_demands_bring_nearer_has_no_end():
@@ -638,7 +638,9 @@ def test_demands_are_steps_on_top_of_the_basal_flow():
     for hour in range(1, 6):
         at = np.searchsorted(x_h, hour - 0.01)
         assert y_ml[at] == pytest.approx(10 * hour, abs=0.11)
-    assert y_ml.max() == pytest.approx(50)
+    # All is in after 5 h, and stays.
+    assert y_ml[x_h >= 4.999] == pytest.approx(50, abs=0.002)
+    assert np.interp([4.9, 5.1, 20.0], x_h, y_ml) == pytest.approx([49.9, 50, 50], abs=0.001)
     # The second demand, after 6 min: of 1.1 mL before it 2.1 mL after.
     assert y_ml[np.isclose(x_h, 0.1)] == pytest.approx([1.1, 2.1], abs=0.01)
     assert np.all(np.diff(y_ml) >= -1e-9)

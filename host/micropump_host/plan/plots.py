@@ -92,7 +92,9 @@ def _with_demands(
     demands = schedule.demands
     assert demands is not None
     whole_ml = schedule.vtbi_ml + schedule.loading_ml
-    corners = sorted({*times_s, *demands.times_s})
+    all_given_ml = len(demands.times_s) * demands.demand_ml
+    in_s = _time_of(times_s, volumes_ml, whole_ml - all_given_ml)
+    corners = sorted({*times_s, *demands.times_s, in_s})
     x: list[float] = []
     y: list[float] = []
     for at_s in (*(at_s for at_s in corners if at_s < end_s), end_s):
@@ -103,6 +105,16 @@ def _with_demands(
             x.append(at_s)
             y.append(min(whole_ml, base_ml + given * demands.demand_ml))
     return x, y
+
+
+def _time_of(times_s: list[float], volumes_ml: list[float], volume_ml: float) -> float:
+    """When a volume is reached; the last of the times where it is not."""
+    for number in range(1, len(times_s)):
+        before_ml, after_ml = volumes_ml[number - 1], volumes_ml[number]
+        if before_ml <= volume_ml <= after_ml and after_ml > before_ml:
+            part = (volume_ml - before_ml) / (after_ml - before_ml)
+            return times_s[number - 1] + part * (times_s[number] - times_s[number - 1])
+    return times_s[-1]
 
 
 def _volume_at(times_s: list[float], volumes_ml: list[float], at_s: float) -> float:
