@@ -16,7 +16,7 @@ from .therapy import (
     check_rate,
     rate_for_time_ul_h,
 )
-from .units import MILLION
+from .units import MILLION, SMALL_INT_LIMIT
 
 # What they can be refused for, of the controller's numbers (32 … 63).
 NO_BOLUS_HERE = 37
@@ -104,7 +104,8 @@ class Boluses:
         if volume_ul < LEAST_DOSE_UL:
             return DOSE_BELOW_RANGE
         steps = program.mechanism.steps_for_ul(volume_ul)
-        if steps > self._vtbi_left():
+        # What is beyond small ints could not be noted either.
+        if steps > self._vtbi_left() or steps >= SMALL_INT_LIMIT:
             return BOLUS_ABOVE_VTBI
         if duration_s:
             rate_ul_h = rate_for_time_ul_h(volume_ul, duration_s)

@@ -434,6 +434,12 @@ class Controller:
         )
         return (ms + lead_ms + motion.hold_ms() + 500) // 1000
 
+    def greatest_titration_ul_h(self) -> int:
+        """What the pump can do beside a bolus under way, and the demands of a PCA; µL/h."""
+        program = self.motion.program
+        beside_ul_h = self.motion.bolus.rate_ul_h if self.boluses.bolus.steps else 0
+        return program.mechanism.greatest_rate_ul_h - max(beside_ul_h, program.demand_ul_h)
+
     def content_ul(self) -> int:
         """What the container holds: what was counted, and no more than its plunger says; µL."""
         motion = self.motion
@@ -484,9 +490,7 @@ class Controller:
             refusal = check_rate(program.mechanism, rate_ul_h)
             if refusal:
                 return refusal
-        beside_ul_h = motion.bolus.rate_ul_h if self.boluses.bolus.steps else 0
-        beside_ul_h = max(beside_ul_h, program.demand_ul_h)
-        if rate_ul_h + beside_ul_h > program.mechanism.greatest_rate_ul_h:
+        if rate_ul_h > self.greatest_titration_ul_h():
             return COMBINED_ABOVE_RANGE
         if program.limits:
             if not program.limits.room_for_basal(now_ms, basal_steps(program, rate_ul_h)):

@@ -245,7 +245,7 @@ class Link:
             program.vtbi_ul,
             program.duration_s(),
         )
-        return self._accepted(program_id, program, flow)
+        return self._accepted(program_id, program, program.warnings, flow)
 
     def _secondary(self, now_ms: int, values: list, program_id: int) -> tuple:
         message = wire.PROGRAM_SECONDARY
@@ -260,15 +260,18 @@ class Link:
         _obey(self.controller.load_secondary(now_ms, phase, program_id))
         seconds = (program.flow_ms(phase, phase.steps()) + 500) // 1000
         flow = (phase.rate_ul_h, phase.rate_ul_h, order["vtbi_ul"], seconds)
-        return self._accepted(program_id, program, flow)
+        warnings = 0
+        if therapy.is_rounded(order, phase.rate_ul_h, order["vtbi_ul"]):
+            warnings = therapy.WARN_RATE_ROUNDED
+        return self._accepted(program_id, program, warnings, flow)
 
-    def _accepted(self, program_id: int, program, flow: tuple) -> tuple:
+    def _accepted(self, program_id: int, program, warnings: int, flow: tuple) -> tuple:
         """What the host is told; ``flow`` is (rate and peak rate µL/h, VTBI µL, duration s)."""
         parts = program.mechanism
         rate_ul_h, peak_ul_h, vtbi_ul, duration_s = flow
         return (
             program_id,
-            program.warnings,
+            warnings,
             rate_ul_h,
             peak_ul_h,
             vtbi_ul,
@@ -313,8 +316,12 @@ class Link:
     def _set_rate(self, now_ms: int, rate_ul_h: int) -> None:
         controller = self.controller
         refusal = controller.set_rate(now_ms, rate_ul_h)
-        if refusal in (therapy.RATE_BELOW_RANGE, therapy.RATE_ABOVE_RANGE):
-            greatest = controller.motion.program.mechanism.greatest_rate_ul_h
+        if refusal in (
+            therapy.RATE_BELOW_RANGE,
+            therapy.RATE_ABOVE_RANGE,
+            therapy.COMBINED_ABOVE_RANGE,
+        ):
+            greatest = controller.greatest_titration_ul_h()
             raise WireError(refusal, 0, rate_ul_h, LEAST_RATE_UL_H, greatest)
         _obey(refusal)
 

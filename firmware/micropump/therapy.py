@@ -29,6 +29,7 @@ from .units import (
     LEAST_VTBI_UL,
     QUANTUM_MS,
     S_PER_HOUR,
+    SMALL_INT_LIMIT,
     rounded_ratio,
 )
 
@@ -132,7 +133,7 @@ def make_secondary(program: Program, order: dict) -> Phase:
         raise RefusedError(
             VTBI_ABOVE_CONTENT, "vtbi_ul", vtbi_ul, LEAST_VTBI_UL, order["content_ul"]
         )
-    rate_ul_h = _rate_or_time(program, order, vtbi_ul)
+    rate_ul_h = _rate_or_time(program.mechanism, order, vtbi_ul)
     return Phase(rate_ul_h, program.mechanism.steps_for_ul(vtbi_ul), SECONDARY)
 
 
@@ -155,6 +156,12 @@ def kvo_rate_ul_h(rate_ul_h: int) -> int:
 def rate_for_time_ul_h(volume_ul: int, duration_s: int) -> int:
     """The rate that gives ``volume_ul`` in ``duration_s``, to the nearest µL/h."""
     return rounded_ratio(volume_ul * S_PER_HOUR, duration_s)
+
+
+def ramp_plateau_ul_h(vtbi_ul: int, duration_s: int, up_s: int, down_s: int) -> int:
+    """The rate between the ramps that gives ``vtbi_ul`` in ``duration_s``, to the nearest µL/h."""
+    # V = P (T - (up + down) / 2), in half seconds
+    return rounded_ratio(2 * vtbi_ul * S_PER_HOUR, 2 * duration_s - up_s - down_s)
 
 
 def check_rate(mechanism: Mechanism, rate_ul_h: int) -> int:
@@ -214,7 +221,12 @@ def _check_dose(field: str, dose_ul: int, greatest_ul: int) -> None:
         raise RefusedError(DOSE_ABOVE_VTBI, field, dose_ul, LEAST_DOSE_UL, greatest_ul)
 
 
-def _rate_or_time(program: Program, order: dict, volume_ul: int) -> int:
+def is_rounded(order: dict, rate_ul_h: int, volume_ul: int) -> bool:
+    """Whether the rate for an ordered time is not exactly the volume by the time."""
+    return bool(order["duration_s"]) and rate_ul_h * order["duration_s"] != volume_ul * S_PER_HOUR
+
+
+def _rate_or_time(mechanism: Mechanism, order: dict, volume_ul: int) -> int:
     """The rate, ordered or from the time; exactly one of them is given."""
     rate_ul_h = order["rate_ul_h"]
     duration_s = order["duration_s"]
@@ -222,9 +234,7 @@ def _rate_or_time(program: Program, order: dict, volume_ul: int) -> int:
         raise RefusedError(NEEDS_RATE_OR_TIME)
     if duration_s:
         rate_ul_h = rate_for_time_ul_h(volume_ul, duration_s)
-        if rate_ul_h * duration_s != volume_ul * S_PER_HOUR:
-            program.warnings |= WARN_RATE_ROUNDED
-    _require_rate(program.mechanism, "rate_ul_h", rate_ul_h)
+    _require_rate(mechanism, "rate_ul_h", rate_ul_h)
     return rate_ul_h
 
 
@@ -291,7 +301,9 @@ def _make_continuous(program: Program, order: dict) -> None:
         raise RefusedError(NEEDS_RATE_OR_TIME)
     _check_vtbi("vtbi_ul", vtbi_ul)
     _take_vtbi(program, "vtbi_ul", vtbi_ul, order["loading_ul"])
-    rate_ul_h = _rate_or_time(program, order, vtbi_ul)
+    rate_ul_h = _rate_or_time(program.mechanism, order, vtbi_ul)
+    if is_rounded(order, rate_ul_h, vtbi_ul):
+        program.warnings |= WARN_RATE_ROUNDED
     _take_kvo(program, order, rate_ul_h)
     _add_delay(program, order)
     _add_loading(program, order)
@@ -305,8 +317,14 @@ def _make_intermittent(program: Program, order: dict) -> None:
     _check_vtbi("dose_ul", dose_ul)
     if doses * dose_ul > GREATEST_VTBI_UL:
         raise RefusedError(VTBI_ABOVE_RANGE, "doses", doses, 1, GREATEST_VTBI_UL // dose_ul)
+    held_ul = program.content_ul * program.containers
+    if doses * dose_ul > held_ul:
+        most_ul = held_ul // doses
+        raise RefusedError(VTBI_ABOVE_CONTENT, "dose_ul", dose_ul, LEAST_VTBI_UL, most_ul)
     _take_vtbi(program, "dose_ul", doses * dose_ul)
-    rate_ul_h = _rate_or_time(program, order, dose_ul)
+    rate_ul_h = _rate_or_time(program.mechanism, order, dose_ul)
+    if is_rounded(order, rate_ul_h, dose_ul):
+        program.warnings |= WARN_RATE_ROUNDED
     _take_kvo(program, order, rate_ul_h)
     parts = program.mechanism
     # What a dose has beyond its whole steps is carried to the next.
@@ -387,9 +405,8 @@ def _make_ramp(program: Program, order: dict) -> None:
     if up_s + down_s > duration_s:
         raise RefusedError(RAMP_TOO_LONG, "up_s", up_s + down_s, 0, duration_s)
     _take_vtbi(program, "vtbi_ul", vtbi_ul)
-    # V = P (T - (up + down) / 2), in half seconds
     halves = 2 * duration_s - up_s - down_s
-    plateau_ul_h = rounded_ratio(2 * vtbi_ul * S_PER_HOUR, halves)
+    plateau_ul_h = ramp_plateau_ul_h(vtbi_ul, duration_s, up_s, down_s)
     _require_rate(program.mechanism, "vtbi_ul", plateau_ul_h)
     if plateau_ul_h * halves != 2 * vtbi_ul * S_PER_HOUR:
         program.warnings |= WARN_RATE_ROUNDED
@@ -459,6 +476,9 @@ def _make_pca(program: Program, order: dict) -> None:
             COMBINED_ABOVE_RANGE, "demand_ul_h", order["demand_ul_h"], LEAST_RATE_UL_H, most_ul_h
         )
     program.demand_steps = parts.steps_for_ul(order["demand_ul"])
+    if program.demand_steps >= SMALL_INT_LIMIT:
+        most_ul = parts.nl_for_steps(SMALL_INT_LIMIT - 1) // 1000
+        raise RefusedError(DOSE_ABOVE_VTBI, "demand_ul", order["demand_ul"], LEAST_DOSE_UL, most_ul)
     program.demand_ul_h = order["demand_ul_h"]
     demand_s = -(-order["demand_ul"] * S_PER_HOUR // order["demand_ul_h"])
     if order["lockout_s"] < demand_s:

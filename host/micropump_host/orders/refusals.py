@@ -228,17 +228,19 @@ def _content_exceeded(order: Order, error: RefusedError) -> tuple[str, str]:
     container = order.container
     loading_ul = order.prescription.number("loading_ul")
     held_ul = container.content_ul * container.containers
-    what, verb = f"{_NAMES[error.field]} of {volume_text(error.value)}", "is"
+    volume_ul = error.value
+    what, verb = f"{_NAMES[error.field]} of {volume_text(volume_ul)}", "is"
     if error.field == "dose_ul":
         doses = order.prescription.number("doses")
-        what, verb = f"{doses} doses of {volume_text(order.prescription.number('dose_ul'))}", "are"
+        what, verb = f"{doses} doses of {volume_text(volume_ul)}", "are"
+        volume_ul *= doses
     if loading_ul:
         what, verb = f"{what} and a loading dose of {volume_text(loading_ul)}", "are"
     of = "the container" if container.containers == 1 else f"{container.containers} containers"
     what += f" {verb} more than the {volume_text(held_ul)} in {of}"
     if not container.content_ul:
         return what, "State what is in the container"
-    needed = -(-(error.value + loading_ul) // container.content_ul)
+    needed = -(-(volume_ul + loading_ul) // container.content_ul)
     return what, f"Lower it, or plan {needed} containers with count = {needed} under [container]"
 
 
