@@ -317,7 +317,7 @@ class _DrugReading:
     def _use(self, table: Table, drug: Table) -> Use:
         _check_keys(table, _USE_KEYS)
         table.text("note", '"free text"')
-        dosing_text = _words(table, "dosing", '"mg/h"')
+        dosing_text = _words(table, "dosing", '"mg/h"', GREATEST_NAME_BYTES)
         dosing = table.read("dosing", dosing_text, read_dosing) if dosing_text else None
         kvo, limits = self._limits(table, drug.values.get("source", ""))
         use = Use(
