@@ -255,8 +255,9 @@ class Ideal:
         return self.program.phases[phase].bucket != SECONDARY
 
     def _taken(self, quantum: Quantum) -> int:
+        # The stroke that a secondary finishes is of its own container.
         return (
-            quantum.given
+            quantum.given * (quantum.lane != SECONDARY)
             + quantum.first * self._drains(quantum.phases[0])
             + quantum.second * self._drains(quantum.phases[1])
         )

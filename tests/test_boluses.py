@@ -54,7 +54,7 @@ asked = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.sampled_from([SYRINGE, FINE, HEAD]), st.integers(30_000, 200_000), asked)
 def test_what_flows_beside_it_changes_nothing_of_the_basal_flow(parts, rate_ul_h, wishes):
     # Two pumps, quantum for quantum; one is asked for boluses and demands, the other for none.
@@ -81,13 +81,13 @@ def test_what_flows_beside_it_changes_nothing_of_the_basal_flow(parts, rate_ul_h
             granted[bucket] += parts.steps_for_ul(volume_ul)
     while COMPLETED not in (with_them.controller.state, without.controller.state):
         both_run(10)
-        assert with_them.now_ms < 400_000
+        assert with_them.now_ms < 600_000
     vtbi = parts.steps_for_ul(VTBI_UL)
     beside = granted[BOLUS] + granted[DEMAND]
     for (infused, _, _), alone in rows:
         # ±0 in every quantum, until the VTBI is in: earlier by exactly what flowed beside it.
         assert infused == min(alone, vtbi - beside)
-    with_them.run(300_000)
+    with_them.run(600_000)
     assert counts(with_them) == (vtbi - beside, granted[BOLUS], granted[DEMAND])
     assert sum(counts(with_them)) == len(with_them.stepper.made_edges_us())
 
