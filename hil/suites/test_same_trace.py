@@ -27,6 +27,8 @@ def trace_us(bench, item_id, rate_ul_h, vtbi_ul, content_ul):
     if content_ul > vtbi_ul:
         wait_until(bench, "kvo", within_s=30)
         wait_for(bench, lambda now: now.kvo_steps >= 5, "KVO", within_s=5)
+        # A head finishes its stroke on the first, and stands still on the second.
+        bench.pump.stop()
         bench.pump.stop()
     else:
         wait_until(bench, "completed", within_s=30)
