@@ -1,6 +1,6 @@
 """What changed between two libraries, in clinical terms: what may be given now that might not."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -51,7 +51,7 @@ class Change:
 
     def __str__(self) -> str:
         """In a line: "morphine, pca-home: upper hard rate 5 → 6 mg/h (+20 %)"."""
-        where = ", ".join(part for part in (self.drug_id, " and ".join(self.care_areas)) if part)
+        where = ", ".join(part for part in (self.drug_id, _all_of(self.care_areas)) if part)
         return f"{where}: {self.what}" if where else self.what
 
 
@@ -74,7 +74,12 @@ def compare(old: Library, new: Library) -> list[Change]:
 
 
 def _whole(effect: str, drug: Drug) -> Change:
-    return Change(effect, drug.drug_id, (), f"{effect}, for {' and '.join(_areas(drug))}")
+    return Change(effect, drug.drug_id, (), f"{effect}, for {_all_of(_areas(drug))}")
+
+
+def _all_of(names: Sequence[str]) -> str:
+    """Return "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def _areas(drug: Drug) -> list[str]:
@@ -200,7 +205,8 @@ def _arrow(old: str, new: str) -> str:
 
 
 def _percent(old: Fraction, new: Fraction) -> str:
-    return f" ({float((new / old - 1) * 100):+.3g} %)"
+    percent = float((new / old - 1) * 100)
+    return f" ({percent:+,.0f} %)" if abs(percent) >= 100 else f" ({percent:+.3g} %)"
 
 
 def counts(changes: Iterable[Change]) -> Mapping[str, int]:

@@ -40,6 +40,7 @@ def lines_of(text: str) -> dict[str, int]:
             if entry := _ENTRY_LINE.match(line):
                 entries[entry[1]] = entries.get(entry[1], 0) + 1
                 section = f"{entry[1]} {entries[entry[1]]}"
+                lines.setdefault(f"[{entry[1]}]", number)
                 lines.setdefault(f"[{section}]", number)
             elif header := _SECTION_LINE.match(line):
                 section = _in_its_entry(header[1], entries)
