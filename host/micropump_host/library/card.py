@@ -1,10 +1,10 @@
 """A drug as a person reads it: every limit in its own unit and as a volume, with its source."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from micropump_host.library.changes import KIND_NAMES
-from micropump_host.library.figures import concentration_text
+from micropump_host.library.figures import by_hour, concentration_text
 from micropump_host.library.model import (
     LEVELS,
     TIME,
@@ -104,10 +104,13 @@ def _card(library: Library, drug: Drug, use: Use) -> Card:
 
 
 def _as_volume(limit: Limit, one: DrugConcentration) -> Row:
+    # Whatever it is prescribed by, a pump is set in mL/h.
+    divisor = replace(limit.unit, per_time=limit.unit.per_time and "h").divisor
     texts = []
     for name in LEVELS:
         level = limit.level(name)
-        texts.append(_ml(level.value / one.per_ml, limit.unit.divisor) if level else "")
+        value = by_hour(level.value, limit.unit) if level else None
+        texts.append("" if value is None else _ml(value / one.per_ml, divisor))
     at = concentration_text(one.per_ml, one.amount)
     return Row(limit.kind, KIND_NAMES[limit.kind], at, tuple(texts), "")
 
