@@ -299,7 +299,9 @@ MISTAKES = [
      ["cannot be an id", "24"]),
     ("name too long", MORPHINE, '"Morphine"', f'"{"µ" * 17}"', "[drug] name",
      ["34 bytes", "32 that a pump keeps"]),
-    ("name missing", MORPHINE, 'name = "Morphine"\n', "", ("[drug] name", 2), ["missing"]),
+("name of two lines", MORPHINE, '"Morphine"', '"Mor\\nphine"', "[drug] name",
+     ["cannot be shown on one line"]),
+        ("name missing", MORPHINE, 'name = "Morphine"\n', "", ("[drug] name", 2), ["missing"]),
     ("source missing", MORPHINE, 'source = "test fixture"\n', "", ("[drug] source", 2),
      ["missing"]),
     ("source empty", MORPHINE, '"test fixture, rate"', '" "', "[use 1.rate] source", ["empty"]),
@@ -650,3 +652,39 @@ def test_the_folder_plays_no_part_in_the_hash(home):
     read = library.load_library(home)
     assert library.source_sha256(read) == library.source_sha256(library.load_library(HOME))
     assert library.source_sha256(replace(read, version=9)) != library.source_sha256(read)
+
+
+# -- whatever is written ---------------------------------------------------------------------------
+
+ODD_VALUES = (
+    *('""', '" "', '"x"', '"1 mg/mL"', '"\\u0000"', "-1", "1.5", "nan", "true", "1979-05-27"),
+    *("[]", "[[]]", '[""]', '["x", 1]', "[{}]", "{}", "{ typical = {} }", '{ typical = "1 h" }'),
+    "{ source = 1 }",
+)
+
+
+@pytest.mark.parametrize("file", [LIBRARY, MORPHINE, TPN])
+@pytest.mark.parametrize("value", ODD_VALUES)
+def test_whatever_a_key_says_is_read_or_told(home, file, value):
+    lines = (home / file).read_text(encoding="utf-8").splitlines()
+    for at, line in enumerate(lines):
+        key, equals, _ = line.partition(" = ")
+        if not equals:
+            continue
+        changed = [*lines[:at], f"{key} = {value}", *lines[at + 1 :]]
+        (home / file).write_text("\n".join(changed), encoding="utf-8")
+        try:
+            library.load_library(home)
+        except library.LibraryError as error:
+            told = [problem for problem in error.problems if problem.file == str(home / file)]
+            assert told
+            assert all(problem.what and problem.remedy for problem in told)
+
+
+@given(st.text(alphabet='[]{}="\n.,# ausemorphinedg1/\\', max_size=80))
+def test_whatever_a_file_says_is_told(tmp_path_factory, text):
+    home = tmp_path_factory.getbasetemp() / "whatever"
+    (home / "drugs").mkdir(parents=True, exist_ok=True)
+    shutil.copy(HOME / LIBRARY, home)
+    (home / "drugs/x.toml").write_text(text, encoding="utf-8")
+    assert problems_of(home)

@@ -159,6 +159,8 @@ def _words(table: Table, key: str, example: str, most_bytes: int = 0, required: 
     elif most_bytes and length > most_bytes:
         what = f'"{words}" has {length} bytes, more than the {most_bytes} that a pump keeps'
         table.add(key, what, "Shorten it")
+    elif most_bytes and not words.isprintable():
+        table.add(key, f"{words!r} cannot be shown on one line", "Leave control characters out")
     return words
 
 
