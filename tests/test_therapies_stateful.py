@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import ClassVar
 
 import support
-from hypothesis import HealthCheck, event, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -480,6 +480,74 @@ def test_the_stroke_that_a_secondary_finishes_is_not_taken_from_the_primarys_con
     rig.run(120_000)
     assert core.state == COMPLETED
     assert core.delivered_steps(INFUSED) == program.vtbi_steps
+
+
+# -- what any order of commands seldom comes to --------------------------------------------------
+
+FINE = mechanism.build(1, "terumo-1", "t8-8mm-16")
+LITTLE = {
+    "content_ul": 1_000, "containers": 1, "delay_s": 0, "vtbi_ul": 100, "duration_s": 0,
+    "loading_ul": 0, "loading_ul_h": 0,
+}  # fmt: skip
+
+
+def little(rate_ul_h, kvo_ul_h=therapy.KVO_OFF):
+    rig = support.Rig()
+    order = {**LITTLE, "rate_ul_h": rate_ul_h, "kvo_ul_h": kvo_ul_h}
+    rig.do("load", therapy.make(CONTINUOUS, FINE, order), 1)
+    rig.tick()
+    assert rig.do("start", 1) == OK
+    return rig
+
+
+@given(
+    st.sampled_from([therapy.KVO_OFF, therapy.KVO_BY_RULE]),
+    st.integers(0, 7_000),
+    st.integers(1_000, 9_000),
+)
+def test_the_vtbi_waits_for_a_bolus_that_was_promised(kvo_ul_h, at_ms, bolus_ul_h):
+    rig = little(36_000, kvo_ul_h)
+    rig.run(at_ms)
+    assert rig.do("bolus", 25, bolus_ul_h, 0) == OK
+    # 25 µL at 1 mL/h take 90 s.
+    rig.run(120_000)
+    core = rig.controller
+    assert core.state != INFUSING
+    assert core.delivered_steps(BOLUS) == FINE.steps_for_ul(25)
+    assert core.infused_steps() == FINE.steps_for_ul(100)
+
+
+@given(st.integers(0, 3_000), st.integers(400, 2_500))
+def test_a_bolus_that_is_cut_short_is_taken_from_the_vtbi_as_far_as_it_was_given(at_ms, cut_ms):
+    rig = little(36_000)
+    rig.run(at_ms)
+    assert rig.do("bolus", 25, 18_000, 0) == OK
+    rig.run(cut_ms)
+    assert rig.do("pause") == OK
+    made = len(rig.stepper.made_edges_us())
+    assert rig.controller.infused_steps() == made
+    assert rig.do("resume") == OK
+    rig.run(20_000)
+    assert rig.controller.state == COMPLETED
+    assert len(rig.stepper.made_edges_us()) == FINE.steps_for_ul(100)
+
+
+@given(st.integers(0, 2_500))
+def test_a_demand_that_is_cut_short_is_counted_as_a_demand(cut_ms):
+    order = {
+        **LITTLE, "kvo_ul_h": therapy.KVO_OFF, "rate_ul_h": 0, "demand_ul": 20,
+        "demand_ul_h": 36_000, "lockout_s": 5, "window_1_s": 0, "limit_1_ul": 0, "window_2_s": 0,
+        "limit_2_ul": 0,
+    }  # fmt: skip
+    rig = support.Rig()
+    rig.do("load", therapy.make(PCA, FINE, order), 1)
+    rig.tick()
+    assert rig.do("start", 1) == OK
+    assert rig.do("demand") == OK
+    rig.run(cut_ms)
+    assert rig.do("pause") == OK
+    assert rig.controller.delivered_steps(INFUSED) == 0
+    assert rig.controller.delivered_steps(DEMAND) == len(rig.stepper.made_edges_us())
 
 
 # -- the machine ----------------------------------------------------------------------------------
