@@ -487,10 +487,12 @@ def _daily_ramp(order: dict) -> tuple:
     halves = 2 * order["duration_s"] - up_s - down_s
     level_s = order["duration_s"] - up_s - down_s
     stretches = _stairs(vtbi_ul, up_s, halves)
-    stretches.append((2 * vtbi_ul * level_s, halves, level_s, 1))
+    plateau_ul_h = _plateau_ul_h(order)
+    level = 2 * vtbi_ul * level_s
+    stretches.append((level, halves, level * S_PER_HOUR, halves * plateau_ul_h))
     down = _stairs(vtbi_ul, down_s, halves)
     down.reverse()
-    return _daily_of(order, _kvo_ul_h(order, _plateau_ul_h(order)), vtbi_ul, stretches + down)
+    return _daily_of(order, _kvo_ul_h(order, plateau_ul_h), vtbi_ul, stretches + down)
 
 
 def _stairs(vtbi_ul: int, ramp_s: int, halves: int) -> list:

@@ -29,7 +29,9 @@ GREATEST_DRUGS = 255
 GREATEST_CONCENTRATIONS = 8
 GREATEST_NAME_BYTES = 32
 GREATEST_EXPONENT = 12
-_GREATEST_MANTISSA = 0xFFFFFFFF
+GREATEST_MANTISSA = 0xFFFFFFFF
+# A mantissa of 32 bits and 24 noughts.
+_GREATEST_VARINT_BYTES = 16
 _CHUNK_BYTES = 256
 
 # What a limit is counted in: amount, by body weight, by time.
@@ -172,17 +174,18 @@ class Limits:
         """The levels of a kind of limit, each ``(mantissa, exponent, unit)`` or None.
 
         A level is mantissa · 10^exponent of what its unit counts in: µL, ng, milliunits or s, by
-        kg and by minute, hour or day. An empty list where there is no limit of the kind. Raises
-        ImageError if the data are not as they should be.
+        kg and by minute, hour or day; all of them have the same unit and exponent. An empty list
+        where there is no limit of the kind. Raises ImageError if the data are not as they should
+        be.
         """
         data = self._data
-        kinds = _number(data, 0, 2)
+        kinds = _u16(data, 0)
         if not kinds >> kind & 1:
             return []
         at = 2
         for before in range(kind):
             if kinds >> before & 1:
-                _, at = _levels(data, at, before)
+                at = _after(data, at)
         levels, _ = _levels(data, at, kind)
         return levels
 
@@ -212,17 +215,17 @@ class Library:
         self.version = _number(header, 8, 4)
         self.size = _number(header, 12, 4) + CRC_BYTES + MAC_BYTES
         self.areas = header[6]
-        self.drugs = _number(header, 16, 2)
-        self.concentrations = _number(header, 18, 2)
-        self.uses = _number(header, 20, 2)
-        self.sets = _number(header, 22, 2)
-        self._areas_at = _number(header, 24, 2)
-        self._drugs_at = _number(header, 26, 2)
-        self._concentrations_at = _number(header, 28, 2)
-        self._uses_at = _number(header, 30, 2)
-        self._sets_at = _number(header, 32, 2)
-        self._texts_at = _number(header, 34, 2)
-        self._name_at = _number(header, 36, 2)
+        self.drugs = _u16(header, 16)
+        self.concentrations = _u16(header, 18)
+        self.uses = _u16(header, 20)
+        self.sets = _u16(header, 22)
+        self._areas_at = _u16(header, 24)
+        self._drugs_at = _u16(header, 26)
+        self._concentrations_at = _u16(header, 28)
+        self._uses_at = _u16(header, 30)
+        self._sets_at = _u16(header, 32)
+        self._texts_at = _u16(header, 34)
+        self._name_at = _u16(header, 36)
 
     # -- what it is ------------------------------------------------------------------------------
 
@@ -245,12 +248,12 @@ class Library:
         if index >= self.areas:
             raise OutsideError(NO_SUCH_AREA)
         row = _read(self._read, self._areas_at + index * AREA_BYTES, AREA_BYTES)
-        return _id(row), self._text(_number(row, ID_BYTES, 2))
+        return _id(row), self._text(_u16(row, ID_BYTES))
 
     def drug(self, index: int) -> tuple:
         """``(id, name)`` of a drug; raises OutsideError."""
         row = self._drug_row(index)
-        return _id(row), self._text(_number(row, ID_BYTES, 2))
+        return _id(row), self._text(_u16(row, ID_BYTES))
 
     def area_index(self, area_id: str) -> int:
         """The place of a care area; raises OutsideError."""
@@ -269,7 +272,7 @@ class Library:
     def concentrations_of(self, drug: int) -> list:
         """All that a drug may be diluted to, each as ``concentration`` has it."""
         row = self._drug_row(drug)
-        first = _number(row, 26, 2)
+        first = _u16(row, 26)
         return [self._concentration(first + at) for at in range(row[30])]
 
     def concentration(self, drug: int, index: int):
@@ -283,7 +286,7 @@ class Library:
             return None
         if index >= row[30]:
             raise OutsideError(NO_SUCH_CONCENTRATION)
-        return self._concentration(_number(row, 26, 2) + index)
+        return self._concentration(_u16(row, 26) + index)
 
     def areas_of(self, drug: int) -> list:
         """The care areas in which a drug is used, as ``(area, concentrations, programs)``.
@@ -291,7 +294,7 @@ class Library:
         Concentrations are bits ``1 << index``, programs bits ``1 << kind``.
         """
         row = self._drug_row(drug)
-        first = _number(row, 28, 2)
+        first = _u16(row, 28)
         uses = [self._use_row(first + at) for at in range(row[31])]
         return [(use[0], use[2], use[1]) for use in uses]
 
@@ -325,7 +328,7 @@ class Library:
         row = self._drug_row(drug)
         if area >= self.areas:
             raise OutsideError(NO_SUCH_AREA)
-        first = _number(row, 28, 2)
+        first = _u16(row, 28)
         for at in range(first, first + row[31]):
             use = self._use_row(at)
             if use[0] == area:
@@ -333,15 +336,15 @@ class Library:
         raise OutsideError(NOT_IN_THIS_AREA)
 
     def _limits(self, use: bytes) -> Limits:
-        set_at = _number(use, 12, 2)
-        size = _number(_read(self._read, set_at, 2), 0, 2)
+        set_at = _u16(use, 12)
+        size = _u16(_read(self._read, set_at, 2), 0)
         return Limits(
             use[1],
             use[3],
             use[4],
-            self._text(_number(use, 6, 2)),
-            _number(use, 8, 2),
-            _number(use, 10, 2),
+            self._text(_u16(use, 6)),
+            _u16(use, 8),
+            _u16(use, 10),
             _read(self._read, set_at + 2, size),
         )
 
@@ -440,7 +443,7 @@ class Library:
             row = _read(self._read, at, AREA_BYTES)
             _check_id(row[:ID_BYTES], before, at)
             before = row[:ID_BYTES]
-            _check_text(texts, _number(row, ID_BYTES, 2))
+            _check_text(texts, _u16(row, ID_BYTES))
 
     def _check_drugs(self, texts) -> None:
         """Drugs in order, each with the concentrations and uses that follow those before."""
@@ -451,10 +454,10 @@ class Library:
             row = _read(self._read, at, DRUG_BYTES)
             _check_id(row[:ID_BYTES], before, at)
             before = row[:ID_BYTES]
-            _check_text(texts, _number(row, ID_BYTES, 2))
+            _check_text(texts, _u16(row, ID_BYTES))
             if (
-                _number(row, 26, 2) != concentrations
-                or _number(row, 28, 2) != uses
+                _u16(row, 26) != concentrations
+                or _u16(row, 28) != uses
                 or row[30] > GREATEST_CONCENTRATIONS
             ):
                 raise ImageError(BAD_LAYOUT, at)
@@ -485,15 +488,15 @@ class Library:
         following = self._sets_at
         for index in range(self.uses):
             use = self._use_row(index)
-            _check_text(texts, _number(use, 6, 2))
-            at = _number(use, 12, 2)
+            _check_text(texts, _u16(use, 6))
+            at = _u16(use, 12)
             if at != following:
                 if not _is_among(starts, at):
                     raise ImageError(BAD_LAYOUT, at)
                 continue
             if at + 2 > self._texts_at:
                 raise ImageError(BAD_LAYOUT, at)
-            size = _number(_read(self._read, at, 2), 0, 2)
+            size = _u16(_read(self._read, at, 2), 0)
             following = at + 2 + size
             if following > self._texts_at:
                 raise ImageError(BAD_LAYOUT, at)
@@ -574,6 +577,11 @@ def _number(data: bytes, at: int, size: int) -> int:
     return int.from_bytes(data[at : at + size], "little")
 
 
+def _u16(data: bytes, at: int) -> int:
+    # Without the slice that would be an object on the heap.
+    return data[at] | data[at + 1] << 8
+
+
 def _signed(byte: int) -> int:
     return byte - 256 if byte > 127 else byte
 
@@ -585,7 +593,7 @@ def _id(row: bytes) -> str:
 def _is_decimal(mantissa: int, exponent: int) -> bool:
     """Whether it is above nought and written in the one way in which it can be."""
     return (
-        0 < mantissa <= _GREATEST_MANTISSA
+        0 < mantissa <= GREATEST_MANTISSA
         and mantissa % 10 != 0
         and -GREATEST_EXPONENT <= exponent <= GREATEST_EXPONENT
     )
@@ -605,45 +613,62 @@ def _fits(kind: int, unit: int) -> bool:
 
 def _levels(data: bytes, at: int, kind: int) -> tuple:
     """The five levels of a limit, and where the next begins; raises ImageError."""
-    if at + 2 > len(data):
-        raise ImageError(BAD_LIMIT, at)
+    begun = at
+    if at + 3 > len(data):
+        raise ImageError(BAD_LIMIT, begun)
     mask = data[at]
     unit = data[at + 1]
-    if not 0 < mask < 1 << LEVELS or not _fits(kind, unit):
-        raise ImageError(BAD_LIMIT, at)
-    at += 2
+    exponent = _signed(data[at + 2])
+    if not 0 < mask < 1 << LEVELS or not _fits(kind, unit) or abs(exponent) > GREATEST_EXPONENT:
+        raise ImageError(BAD_LIMIT, begun)
+    at += 3
     levels: list = [None] * LEVELS
+    is_shortest = False
     for level in range(LEVELS):
         if mask >> level & 1:
-            begun = at
-            if at >= len(data):
+            mantissa, at = _varint(data, at)
+            if not mantissa:
                 raise ImageError(BAD_LIMIT, begun)
-            exponent = _signed(data[at])
-            mantissa, at = _varint(data, at + 1)
-            if not _is_decimal(mantissa, exponent):
-                raise ImageError(BAD_LIMIT, begun)
+            is_shortest = is_shortest or mantissa % 10 != 0
             levels[level] = (mantissa, exponent, unit)
+    if not is_shortest:
+        raise ImageError(BAD_LIMIT, begun)
     return levels, at
 
 
+def _after(data: bytes, at: int) -> int:
+    """Where the limit behind the one at ``at`` begins."""
+    mask = data[at]
+    at += 3
+    while mask:
+        if mask & 1:
+            while data[at] > 0x7F:
+                at += 1
+            at += 1
+        mask >>= 1
+    return at
+
+
 def _varint(data: bytes, at: int) -> tuple:
-    """A number of seven bits a byte, the lowest first, and where the next begins."""
-    number = shift = 0
-    while at < len(data) and shift < 35:
+    """A number of seven bits a byte, the lowest first, and where the next begins.
+
+    0 for one that could be shorter, or is longer than any limit's.
+    """
+    number = 0
+    begun = at
+    while at < len(data) and at - begun < _GREATEST_VARINT_BYTES:
         byte = data[at]
+        number |= (byte & 0x7F) << 7 * (at - begun)
         at += 1
-        number |= (byte & 0x7F) << shift
-        shift += 7
         if byte < 0x80:
-            # The one way to write it has no nought at its end.
-            return (number if byte or shift == 7 else 0), at
-    raise ImageError(BAD_LIMIT, at)
+            return (number if byte else 0), at
+    return 0, at
 
 
 def _check_set(data: bytes) -> None:
     if len(data) < 2:
         raise ImageError(BAD_LIMIT)
-    kinds = _number(data, 0, 2)
+    kinds = _u16(data, 0)
     if kinds >> KINDS:
         raise ImageError(BAD_LIMIT)
     at = 2
