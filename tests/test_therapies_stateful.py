@@ -461,7 +461,7 @@ def test_the_stroke_that_a_secondary_finishes_is_not_taken_from_the_primarys_con
         **SETUP, "vtbi_ul": 500, "rate_ul_h": 36_000, "duration_s": 0, "loading_ul": 0,
         "loading_ul_h": 0, "content_ul": 500,
     }  # fmt: skip
-    head = mechanism.build(2, "masterflex-ls-16", "direct-16")
+    head = mechanism.build(2, "runze-rz1030-0142", "direct-16")
     rig = support.Rig()
     core = rig.controller
     program = therapy.make(CONTINUOUS, head, order)
@@ -474,7 +474,7 @@ def test_the_stroke_that_a_secondary_finishes_is_not_taken_from_the_primarys_con
     rig.run(8_000)
     assert rig.do("pause") == OK
     rig.run(3_000)
-    assert core.delivered_steps(SECONDARY) == head.stroke_steps
+    assert core.delivered_steps(SECONDARY) == 3 * head.stroke_steps
     assert core.content_ul() == 500
     assert rig.do("resume") == OK
     rig.run(120_000)
