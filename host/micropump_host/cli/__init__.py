@@ -14,6 +14,7 @@ from micropump_host.cli import (
     demo,
     flash,
     image,
+    library,
     plan,
     purge,
     run,
@@ -52,7 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"micropump {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
-        simulate, plan, run, control, secondary, purge, accuracy, compare, demo, image, flash
+        simulate, plan, run, control, secondary, purge, accuracy, compare, demo, library,
+        image, flash,
     ):  # fmt: skip
         module.add_parser(commands)
     for command in commands.choices.values():
