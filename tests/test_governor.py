@@ -411,7 +411,7 @@ def flowed_from(stretches: list, begin: Fraction) -> Fraction:
 
 KVO_RATES = st.sampled_from((therapy.KVO_BY_RULE, therapy.KVO_OFF))
 DELAYS_S = st.sampled_from((0, 0, 1_800, 7_200, 100_000))
-CONTENTS = st.sampled_from((500_000, 1_000_000, 3_000_000))
+CONTENTS = st.sampled_from((3_000_000, 1_000_000)) | st.integers(20_000, 400_000)
 
 
 @st.composite
@@ -448,7 +448,7 @@ def days(draw):
         wishes["steps"] = draw(
             st.lists(
                 st.tuples(st.integers(2_000, 90_000), st.integers(1, 40_000), st.just(0))
-                | st.tuples(st.integers(500, 20_000), st.just(0), st.integers(60, 60_000)),
+                | st.tuples(st.integers(500, 20_000), st.just(0), st.integers(60, 100_000)),
                 min_size=1, max_size=6,
             )
         )  # fmt: skip
@@ -469,6 +469,40 @@ def test_the_most_in_a_day_is_what_the_program_does_in_its_best_day(case):
     # The core gives whole microsteps, of 0.066 µL here, and each stair of a ramp in whole quanta:
     # 0.07 µL a stretch were the most in 620 programs.
     assert abs(most_ul - flowed) <= Fraction(stretches, 5)
+
+
+BEST_DAYS = [
+    # The best day ends with the fast step, in the midst of the slow one: 22 h and 2 h.
+    (STEPPED, {"steps": [(10_000, 0, 100_800), (50_000, 0, 7_200)], "kvo_ul_h": 0}, 320_000),
+    (STEPPED, {"steps": [(50_000, 0, 7_200), (10_000, 0, 100_800)], "kvo_ul_h": 0}, 320_000),
+    # Or begins with it: 2 h and 22 h.
+    (STEPPED, {"steps": [(10_000, 0, 100_800), (50_000, 0, 7_200), (20_000, 0, 100_800)],
+               "kvo_ul_h": 0, "content_ul": 1_000_000}, 540_000),
+    # 2 h KVO, doses of half an hour with half an hour between, and what is left in the syringe.
+    (INTERMITTENT, {"dose_ul": 10_000, "doses": 2, "rate_ul_h": 20_000, "interval_s": 3_600,
+                    "kvo_ul_h": 1_000, "delay_s": 7_200, "content_ul": 23_000}, 23_000),
+    (INTERMITTENT, {"dose_ul": 10_000, "doses": 2, "rate_ul_h": 20_000, "interval_s": 3_600,
+                    "kvo_ul_h": 1_000, "delay_s": 7_200, "content_ul": 22_000}, 22_500),
+    # KVO for half an hour of delay and as much until 01:00, which takes it out of the next syringe.
+    (INTERMITTENT, {"dose_ul": 10_000, "doses": 1, "rate_ul_h": 20_000, "kvo_ul_h": 1_000,
+                    "times": [(60,)], "clock_s": 0, "delay_s": 1_800, "interval_s": 0,
+                    "content_ul": 10_000}, 11_000),
+    # Three doses and KVO in 24 h, whatever the clock; then one a day.
+    (INTERMITTENT, {"dose_ul": 10_000, "doses": 9, "rate_ul_h": 20_000, "kvo_ul_h": 1_000,
+                    "times": [(60,), (500,), (1_000,)], "clock_s": 30_000, "interval_s": 0,
+                    "content_ul": 400_000}, 30_000 + 22_500),
+    # A ramp of 20 h up, 20 h level, 20 h down, P = 10 mL/h: two ends of a day are lost, but no
+    # day has more than 20 h at P and 2 h on either side, 0.95 P on average.
+    (RAMP, {"vtbi_ul": 400_000, "duration_s": 216_000, "up_s": 72_000, "down_s": 72_000,
+            "kvo_ul_h": 0, "content_ul": 400_000}, 200_000 + 38_000),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "wishes", "most_ul"), BEST_DAYS)
+def test_the_best_day_by_hand(kind, wishes, most_ul):
+    order = support.order_of(kind, **{"content_ul": 900_000, **wishes})
+    therapy.make(kind, HEAD, order)
+    assert most_of_a_day(order, kind) == most_ul
 
 
 # wishes, µL in the best day; the order has 1 mL/h, 1 mL every 6 min, 30 mL of 50 mL.

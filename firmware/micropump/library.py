@@ -512,8 +512,11 @@ class Library:
 def verify(read, size: int, key: bytes, least_version: int = 0) -> Library:
     """The library in ``size`` bytes that ``read`` hands over; raises ImageError to refuse it.
 
+    For an installation; what was installed so needs no more than ``verify_sums`` at start-up.
+
     Args:
-        read: ``read(offset, length) -> bytes``.
+        read: ``read(offset, length) -> bytes``; called every few ms on a board, so that it can
+            keep a watchdog quiet.
         size: of the whole image, in bytes.
         key: what it has to be signed with.
         least_version: no older one is taken.
