@@ -320,6 +320,36 @@ def test_whatever_is_signed_is_refused_or_can_be_looked_up(data):
                         assert len(limits.of(each)) in (0, board.LEVELS)
 
 
+# Kinds, then of a rate in mL/h its levels, unit, exponent and mantissas.
+RATE_OF_ONE = b"\1\0\x10\x10\3"
+
+
+@pytest.mark.parametrize(
+    ("mantissa", "told"),
+    [
+        (b"\x01", 1),
+        (b"\x81\x01", 129),
+        (b"\xff\xff\xff\xff\x0f", 0xFFFFFFFF),
+        (b"\x81" + b"\x80" * 14 + b"\x01", 1 + (1 << 105)),
+        # Nought, a number that could be shorter, and ones that do not end or are too long.
+        (b"\0", None),
+        (b"\x81\x00", None),
+        (b"", None),
+        (b"\x81", None),
+        (b"\x81" + b"\x80" * 15 + b"\x01", None),
+        (b"\x0a", None),
+    ],
+)
+def test_a_mantissa_is_written_in_one_way_only(mantissa, told):
+    limits = board.Limits(0, 0, 0, "", 0, 0, RATE_OF_ONE + mantissa)
+    if told is None:
+        with pytest.raises(ImageError) as refused:
+            limits.of(board.RATE)
+        assert refused.value.code == board.BAD_LIMIT
+    else:
+        assert limits.of(board.RATE) == [None, None, None, None, (told, 3, 16)]
+
+
 def test_a_reader_that_breaks_off_is_noticed():
     data = image.build_image(libraries.small(), KEY)
     for end in range(0, len(data), 7):

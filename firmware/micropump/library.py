@@ -26,6 +26,7 @@ CONCENTRATION_BYTES = 6
 USE_BYTES = 14
 GREATEST_AREAS = 8
 GREATEST_DRUGS = 255
+# As many as a use has bits for.
 GREATEST_CONCENTRATIONS = 8
 GREATEST_NAME_BYTES = 32
 GREATEST_EXPONENT = 12
@@ -455,11 +456,7 @@ class Library:
             _check_id(row[:ID_BYTES], before, at)
             before = row[:ID_BYTES]
             _check_text(texts, _u16(row, ID_BYTES))
-            if (
-                _u16(row, 26) != concentrations
-                or _u16(row, 28) != uses
-                or row[30] > GREATEST_CONCENTRATIONS
-            ):
+            if _u16(row, 26) != concentrations or _u16(row, 28) != uses:
                 raise ImageError(BAD_LAYOUT, at)
             concentrations += row[30]
             self._check_uses(uses, uses + row[31], row[30])
@@ -469,7 +466,7 @@ class Library:
 
     def _check_uses(self, first: int, end: int, concentrations: int) -> None:
         area = -1
-        for index in range(first, min(end, self.uses)):
+        for index in range(first, end):
             use = self._use_row(index)
             if not area < use[0] < self.areas:
                 raise ImageError(NOT_SORTED, self._uses_at + index * USE_BYTES)
