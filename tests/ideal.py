@@ -47,6 +47,7 @@ class Spot:
         doses: finished so far.
         beyond: what the doses so far were beyond their whole steps.
         hold: quanta for which the program waits.
+        owed: steps that the ends of strokes gave early beside these.
         finished: the last phase is over.
 
     """
@@ -59,6 +60,7 @@ class Spot:
     doses: int = 0
     beyond: Fraction = Fraction(0)
     hold: int = 0
+    owed: Fraction = Fraction(0)
     finished: bool = False
 
 

@@ -60,7 +60,7 @@ SYRINGE = mechanism.syringe("bd-plastipak-60", "t8-2mm-16")
 STEP_NL = Fraction(SYRINGE.nl_num, SYRINGE.nl_den)
 
 
-HEAD = mechanism.peristaltic("masterflex-ls-18", "direct-16")
+HEAD = mechanism.peristaltic("masterflex-ls-14", "direct-16")
 
 
 def order(
@@ -892,7 +892,8 @@ def test_a_container_ends_at_its_last_whole_step_and_the_next_goes_on(
     )  # fmt: skip
     assert rig.do("load", program, 7) == rig.do("start", 7) == OK
     core = rig.controller
-    content = [parts.steps_for_ul(content_ul)]
+    # Together they hold what one of their size would.
+    contents_ul = [content_ul]
     pauses_ms = list(pauses_ms)
     while core.state != COMPLETED:
         rig.run(pauses_ms.pop() if pauses_ms else 20_000)
@@ -901,12 +902,12 @@ def test_a_container_ends_at_its_last_whole_step_and_the_next_goes_on(
             # It stopped with the container's last whole step, and said so.
             assert core.active_alarms & 1 << alarms.CONTAINER_EMPTY
             assert not core.active_alarms & 1 << alarms.NEAR_EMPTY
-            assert made == sum(content) == len(rig.stepper.made_edges_us())
+            assert made == parts.steps_for_ul(sum(contents_ul)) == len(rig.stepper.made_edges_us())
             assert rig.do("resume") == WRONG_STATE
             assert rig.do("acknowledge") == OK
             assert rig.do("resume") == CONTAINER_IS_EMPTY
             assert rig.do("change_container", content_ul + 7) == OK
-            content.append(parts.steps_for_ul(content_ul + 7))
+            contents_ul.append(content_ul + 7)
             assert rig.do("resume") == OK
         elif core.state == INFUSING:
             if rig.do("bolus", 40, 60_000, 0) == OK:
@@ -915,17 +916,17 @@ def test_a_container_ends_at_its_last_whole_step_and_the_next_goes_on(
             rig.run(8_000)
             # The end of a head's stroke may be the container's.
             if rig.do("resume") == CONTAINER_IS_EMPTY:
-                assert sum(core.motion.delivered_rest) == sum(content)
+                assert sum(core.motion.delivered_rest) == parts.steps_for_ul(sum(contents_ul))
                 assert rig.do("change_container", content_ul) == OK
-                content.append(parts.steps_for_ul(content_ul))
+                contents_ul.append(content_ul)
                 assert rig.do("resume") == OK
-        assert made <= sum(content)
+        assert made <= parts.steps_for_ul(sum(contents_ul))
     total = parts.steps_for_ul(vtbi_ul)
     loading = parts.steps_for_ul(loading_ul)
     assert core.infused_steps() == total
     assert sum(core.motion.delivered_rest) == total + loading == len(rig.stepper.made_edges_us())
     near = (journal.ALARM_RAISED, alarms.NEAR_EMPTY, 0)
-    assert rig.events().count(near) <= len(content)
+    assert rig.events().count(near) <= len(contents_ul)
 
 
 def test_a_container_near_its_end_is_told_of_once_and_no_more_with_the_next():
@@ -1037,19 +1038,29 @@ def test_a_second_stop_and_every_fault_end_a_stroke_at_once():
 
 
 def test_a_stroke_ends_with_the_vtbi_or_the_container():
-    vtbi = HEAD.steps_for_ul(1_200)
-    rig = infusing(parts=HEAD, rate_ul_h=60_000, vtbi_ul=1_200, content_ul=9_000)
+    # A stroke is 70 µL: 90 µL are 20 into the second, and 145 µL are 5 into the third.
+    rig = infusing(parts=HEAD, rate_ul_h=60_000, vtbi_ul=100, content_ul=9_000)
+    rig.run(4_400)
     assert rig.do("pause") == OK
     rig.run(20_000)
-    # A stroke of 1.27 mL is more than is to be infused.
-    assert vtbi < HEAD.stroke_steps
-    assert rig.controller.delivered_steps(INFUSED) == vtbi
+    assert rig.controller.delivered_steps(INFUSED) == HEAD.steps_for_ul(100)
     assert rig.controller.delivered_steps(KVO) == 0
-    rig = infusing(parts=HEAD, rate_ul_h=60_000, vtbi_ul=2_000, content_ul=1_100, containers=2)
+    rig = infusing(parts=HEAD, rate_ul_h=60_000, vtbi_ul=200, content_ul=150, containers=2)
+    rig.run(7_700)
     assert rig.do("pause") == OK
     rig.run(20_000)
-    assert rig.controller.delivered_steps(INFUSED) == HEAD.steps_for_ul(1_100)
+    assert rig.controller.delivered_steps(INFUSED) == HEAD.steps_for_ul(150)
+    assert rig.controller.active_alarms == 1 << alarms.CONTAINER_EMPTY
     assert rig.do("resume") == CONTAINER_IS_EMPTY
+
+
+def test_a_large_head_is_stopped_at_once_since_its_stroke_is_a_dose():
+    large = mechanism.peristaltic("masterflex-ls-18", "direct-16")
+    assert large.nl_for_steps(large.stroke_steps) > 10 * controller.GREATEST_STROKE_UL * 1000
+    rig = infusing(parts=large, rate_ul_h=60_000, vtbi_ul=9_000)
+    assert rig.do("pause") == OK
+    assert rig.controller.state == PAUSED
+    assert rig.controller.motion.into_stroke()
 
 
 # -- a secondary infusion -----------------------------------------------------------------------

@@ -424,7 +424,7 @@ def test_the_hour_is_the_limit_where_the_lockout_would_allow_more():
 
 def test_forty_doses_in_four_hours():
     # Without a lockout to speak of, and no limit in the first hour.
-    bedside = Bedside(lockout_s=18, window_1_s=0, limit_1_ul=0)
+    bedside = Bedside(lockout_s=19, window_1_s=0, limit_1_ul=0)
     for k in range(45):
         bedside.until(20_000 * k)
         assert bedside.press() == (OK if k < 40 else boluses.LIMIT_REACHED)
@@ -462,3 +462,15 @@ def test_a_demand_at_the_instant_at_which_the_lockout_ends(start_ms, lockout_s, 
     bedside.until(end_ms + late_ms)
     assert bedside.press() == OK
     assert bedside.rig.controller.state == INFUSING
+
+
+def test_a_slow_demand_is_over_before_a_bolus_has_its_room():
+    # A demand of 100 steps takes 50 s: towards another demand it leaves the minute's window after
+    # a minute; a bolus, which may be faster, would find half of it still in there.
+    limits = DoseLimits(50_000, [(60_000, 100)], 50_000)
+    limits.set_basal(0, [0])
+    assert limits.demand(0, 100) == doses.OK
+    assert not limits.room_for(60_000, 1)
+    assert not limits.room_for_basal(109_999, [1])
+    assert limits.room_for(110_000, 1)
+    assert limits.room_for(60_000, 100, is_demand=True)

@@ -156,7 +156,9 @@ class Bench:
         spot, phase = self.ideal.spot, self.program.phases[self.ideal.spot.phase]
         if bucket == phase.bucket and not phase.quanta:
             own = steps_per_ms(self.program.mechanism, self.ideal.rate_ul_h()) * QUANTUM_MS
-            spot.hold += int(steps / own)
+            early = spot.owed + steps
+            spot.hold += int(early / own)
+            spot.owed = early % own
         self.ideal.stroke = (bucket, Flow(steps, rate_ul_h))
         self.motion.finish_stroke(self.now_ms & CLOCK_MASK, rate_ul_h, steps, bucket)
         self.running = True

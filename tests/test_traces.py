@@ -227,13 +227,13 @@ ORDERS = (
     ),
     Order(
         "18-stroke", "a stroke is finished on a pause, and waited for; a stop cuts one short",
-        KIND_PERISTALTIC, "masterflex-ls-18", "direct-16",
+        KIND_PERISTALTIC, "masterflex-ls-14", "direct-16",
         {"rate_ul_h": 200_000, "vtbi_ul": 2_000, "content_ul": 10_000, "kvo_ul_h": KVO_OFF},
         (
             (5_000, wire.PAUSE, ()),
             (10_000, wire.RESUME, ()),
             (30_000, wire.PAUSE, ()),
-            (30_500, wire.STOP, ()),
+            (30_200, wire.STOP, ()),
         ),
         32_000,
     ),

@@ -161,6 +161,15 @@ class Boluses:
             self._close(now_ms, self.bolus.steps)
         if self.demand.steps and self.demand.given() >= self.demand.steps:
             self.demand.steps = 0
+            self._end_without_basal()
+
+    def _end_without_basal(self) -> None:
+        """Less than a demand is left, and nothing flows by itself: no demand can be given again."""
+        motion = self._motion
+        program = motion.program
+        if self._draws() and program.phases[motion.planning].rate_ul_h == 0:
+            if motion.left_millions == 0 and motion.left_rest < program.demand_steps:
+                motion.end_phase()
 
     def cancel(self, now_ms: int) -> None:
         """The motor has stopped: what is not given is not going to be. Allocates nothing."""

@@ -76,8 +76,10 @@ NEAR_EMPTY_S = 600
 NEAR_EMPTY_UL = 1_000
 _NEAR_EMPTY_QUANTA = NEAR_EMPTY_S * 1000 // QUANTUM_MS
 
-# The end of a pump stroke takes no longer than this.
+# The end of a pump stroke takes no longer than this, and is not worth more: of a large head a stop
+# is at once.
 GREATEST_STROKE_S = 2
+GREATEST_STROKE_UL = 100
 
 UNKNOWN_S = 0xFFFFFFFF
 
@@ -336,7 +338,7 @@ class Controller:
         if self.state not in (PROGRAMMED, PAUSED, ALARM) or self.motion.program.reverse:
             return WRONG_STATE
         self._note(journal.CONTAINER_CHANGED, content_ul, self.content_ul())
-        self.motion.fill(self.motion.program.mechanism.steps_for_ul(content_ul))
+        self.motion.change_container(content_ul)
         self._fill(content_ul)
         return OK
 
@@ -558,7 +560,8 @@ class Controller:
                 left = motion.left_millions * MILLION + motion.left_rest
                 busy = -(-program.flow_ms(phase, left) // QUANTUM_MS)
                 gap += 1
-            if motion.marked + busy < program.phases[gap].quanta:
+            # One that is due at this very moment is not late.
+            if motion.marked + busy <= program.phases[gap].quanta:
                 return
             motion.skip_dose()
             # It is not done, and one that is under way does not begin again.
@@ -630,10 +633,14 @@ class Controller:
 
         Allocates nothing.
         """
-        steps = max(self._near_least_steps, self.motion.pace_steps(_NEAR_EMPTY_QUANTA))
+        motion = self.motion
+        steps = self._near_least_steps
+        if motion.program.phases[motion.planning].bucket != BOLUS:
+            # A loading dose is over long before.
+            steps = max(steps, motion.pace_steps(_NEAR_EMPTY_QUANTA))
         self._near_millions = steps // MILLION
         self._near_rest = steps % MILLION
-        if self._near_watched and self._is_near() and not self.motion.running:
+        if self._near_watched and self._is_near() and not motion.running:
             self._near_watched = False
 
     def _is_near(self) -> bool:
@@ -675,6 +682,8 @@ class Controller:
             self._note_delivered(journal.STOPPED)
             return
         self._then = then
+        # Near an end all was planned before, and something flowed all the same.
+        flowed_ul_h = max(flowed_ul_h, self.motion.planned_rate_ul_h())
         steps = self._stroke_left(now_ms) if flowed_ul_h else 0
         if steps:
             parts = self.motion.program.mechanism
@@ -705,6 +714,8 @@ class Controller:
             steps = min(steps, self.boluses.cut_steps)
         if self._stroke_bucket() != SECONDARY:
             steps = min(steps, motion.content_millions * MILLION + motion.content_rest)
+        if program.mechanism.nl_for_steps(steps) > GREATEST_STROKE_UL * 1000:
+            return 0
         if steps and program.limits and self._stroke_bucket() != DEMAND:
             # A demand is counted in full already.
             if not program.limits.room_for(now_ms, steps):
@@ -713,12 +724,16 @@ class Controller:
         return steps
 
     def _end_stroke(self, now_ms: int) -> None:
+        emptied = self.motion.emptied
         self._halt(now_ms)
         if self.state == ALARM:
             self._ended = self._then == STOPPED
             self._note_delivered(journal.STOPPED)
-        else:
-            self._stand_still()
+            return
+        self._stand_still()
+        if emptied:
+            self.end_alarm(alarms.NEAR_EMPTY)
+            self.raise_alarm(alarms.CONTAINER_EMPTY)
 
     def _stand_still(self) -> None:
         if self._then == PAUSED and self.motion.finished:

@@ -201,6 +201,10 @@ class Motion:
         self._carry = 0
         self._stair_left = 0
         self._hold = 0
+        # Parts of a step that the ends of strokes have given early, beside the hold.
+        self._owed = 0
+        # What the containers so far held beyond whole steps, in nl_num-ths of one.
+        self._beyond = 0
         self._parts = 0
         self._step_parts = 1
         self._pace = Pace()
@@ -228,17 +232,32 @@ class Motion:
         self.marked = 0
         self._parts = 0
         self._carry = 0
-        self._hold = 0
+        self._hold = self._owed = 0
         self._step_parts = S_PER_HOUR * program.mechanism.nl_num
         self.cancel_lanes()
         for bucket in range(BUCKETS):
             self.delivered_millions[bucket] = 0
             self.delivered_rest[bucket] = 0
-        self.fill(ENDLESS_STEPS if program.reverse else program.content_steps())
+        self._beyond = 0
+        if program.reverse:
+            self.fill(ENDLESS_STEPS)
+        else:
+            self.change_container(program.content_ul)
         self._enter(0)
 
+    def change_container(self, content_ul: int) -> None:
+        """A container that holds ``content_ul`` is in place. Only while not running.
+
+        What it holds beyond whole steps is carried to the next, so that several hold together what
+        one of their size would.
+        """
+        parts = self.program.mechanism
+        held = content_ul * 1000 * parts.nl_den + self._beyond
+        self._beyond = held % parts.nl_num
+        self.fill(held // parts.nl_num)
+
     def fill(self, steps: int) -> None:
-        """A container with so many steps in it is in place. Only while not running."""
+        """There are so many steps in the container. Only while not running."""
         self.content_millions = steps // MILLION
         self.content_rest = steps % MILLION
         self.emptied = False
@@ -259,6 +278,10 @@ class Motion:
         self.finished = False
         self._enter(self.planning)
         self.phase = self.planning
+
+    def end_phase(self) -> None:
+        """The phase ends where planning is: what is left of it is not going to be given."""
+        self.left_millions = self.left_rest = 0
 
     def skip_dose(self) -> None:
         """The dose after this one, or after this gap, is not given. Only while not running.
@@ -327,7 +350,11 @@ class Motion:
         self.begin_lane(lane, rate_ul_h, steps)
         phase = self.program.phases[self.planning]
         if bucket == phase.bucket and self._pace.speed and not phase.quanta:
-            self._hold += steps * self._step_parts // (self._pace.speed * QUANTUM_MS)
+            # What is less than a quantum is kept for the next time, or each pause would gain it.
+            parts = self._owed + steps * self._step_parts
+            quantum = self._pace.speed * QUANTUM_MS
+            self._hold += parts // quantum
+            self._owed = parts % quantum
         self.finishing = True
         self.start(now_ms)
 

@@ -72,7 +72,9 @@ class Phase:
     def stair_ul_h(self, stair: int) -> int:
         """The rate of a stair, that of the ramp at the stair's middle; µL/h.
 
-        What little is left of the steps when the ramp's time is over follows as stair ``stairs``:
+        What rounding takes from one stair the next has back, so all stairs together lack less than
+        1 µL/h of one of them. What little is left of the steps when the ramp's time is over follows
+        as stair ``stairs``:
         that is at most what flows in the quantum in which it begins, so a tenth of the rate takes a
         second at most, and is no jump for the motor.
         """
@@ -80,8 +82,16 @@ class Phase:
             return self.rate_ul_h
         if stair == self.stairs:
             return max(1, self.end_rate_ul_h, self.rate_ul_h // 10)
-        rise = (2 * stair + 1) * (self.end_rate_ul_h - self.rate_ul_h)
-        return max(1, self.rate_ul_h + (rise + self.stairs) // (2 * self.stairs))
+        return max(1, self.rate_ul_h + self._risen_ul_h(stair + 1) - self._risen_ul_h(stair))
+
+    def _risen_ul_h(self, stairs: int) -> int:
+        """The sum of what the first ``stairs`` are above the ramp's beginning, rounded down."""
+        # Middles of stairs: the sum of (2k + 1) * rise / (2 * all) is stairs² * rise / (2 * all);
+        # in two parts, since the product is beyond the small ints.
+        width = 2 * self.stairs
+        rise = self.end_rate_ul_h - self.rate_ul_h
+        whole = rise // width
+        return stairs * stairs * whole + stairs * stairs * (rise - whole * width) // width
 
     def peak_ul_h(self) -> int:
         """The greatest rate at which it flows."""
@@ -160,9 +170,9 @@ class Program:
         phase.quanta = quanta
         return phase
 
-    def content_steps(self) -> int:
-        """Whole microsteps in one container."""
-        return self.mechanism.steps_for_ul(self.content_ul)
+    def content_steps(self, containers: int = 1) -> int:
+        """Whole microsteps in so many containers, one after the other."""
+        return self.mechanism.steps_for_ul(self.content_ul * containers)
 
     def after(self, phase: int, doses: int) -> int:
         """The phase that follows ``phase`` once ``doses`` doses are given; the count at the end."""

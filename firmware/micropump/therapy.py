@@ -480,10 +480,12 @@ def _make_pca(program: Program, order: dict) -> None:
         most_ul = parts.nl_for_steps(SMALL_INT_LIMIT - 1) // 1000
         raise RefusedError(DOSE_ABOVE_VTBI, "demand_ul", order["demand_ul"], LEAST_DOSE_UL, most_ul)
     program.demand_ul_h = order["demand_ul_h"]
-    demand_s = -(-order["demand_ul"] * S_PER_HOUR // order["demand_ul_h"])
+    # A second more, as planning is ahead of what flows: a demand is over before the next may be.
+    demand_s = -(-order["demand_ul"] * S_PER_HOUR // order["demand_ul_h"]) + 1
     if order["lockout_s"] < demand_s:
         raise RefusedError(LOCKOUT_TOO_SHORT, "lockout_s", order["lockout_s"], demand_s, DAY_S)
-    program.limits = DoseLimits(order["lockout_s"] * 1000, _windows(program, order, rate_ul_h))
+    windows = _windows(program, order, rate_ul_h)
+    program.limits = DoseLimits(order["lockout_s"] * 1000, windows, demand_s * 1000)
     _take_kvo(program, order, rate_ul_h)
     _add_delay(program, order)
     _add_loading(program, order)

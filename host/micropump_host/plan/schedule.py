@@ -190,8 +190,8 @@ def _last_s(rows: tuple[Row, ...]) -> float | None:
 
 
 def _held_steps(made: Program) -> int:
-    """Microsteps in all containers, each of which is counted down by itself."""
-    return made.content_steps() * made.containers
+    """Microsteps in all containers."""
+    return made.content_steps(made.containers)
 
 
 def _is_on_demand(made: Program, stretch: Stretch) -> bool:
@@ -226,7 +226,7 @@ def _changes(made: Program) -> tuple[ContainerChange, ...]:
         for rate_ul_h, steps, ms in _pieces(made, stretch):
             while rate_ul_h and len(changes) < made.containers:
                 number = len(changes) + 1
-                due_steps = made.content_steps() * number - done_steps
+                due_steps = made.content_steps(number) - done_steps
                 # Less than a microstep is only what stairs were rounded by.
                 if due_steps > steps + 0.5:
                     break
@@ -279,7 +279,7 @@ def _demands(checked: CheckedOrder) -> Demands:
 def _granted_s(made: Program) -> Iterator[float]:
     """When a demand is granted to somebody who asks at every second of the first day."""
     limits: DoseLimits = made.limits  # type: ignore[assignment]
-    trial = DoseLimits(limits.lockout_ms, limits.windows)
+    trial = DoseLimits(limits.lockout_ms, limits.windows, limits.demand_ms)
     first_ul_h = made.first_rate_ul_h()
     trial.set_basal(0, basal_steps(made, first_ul_h))
     begin_ms = 0
