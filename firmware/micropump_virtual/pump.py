@@ -12,6 +12,8 @@ except ImportError:
     # CPython allocates in every expression: there is nothing to lock.
     heap_lock = heap_unlock = None
 
+_LAST_MOMENT_MS = 300
+
 
 class VirtualPump:
     """Runs control cycles up to a time, and collects what they hand out.
@@ -69,11 +71,28 @@ class VirtualPump:
         return parts.item_id if parts else ""
 
     def is_over(self) -> bool:
-        """Whether no therapy is under way, or all of it is delivered and the vein kept open."""
-        if self.controller.state in (IDLE, PROGRAMMED, COMPLETED, STOPPED):
+        """Whether no therapy is under way, or all of it is delivered and the vein kept open.
+
+        Its last moment, three quanta, is still the therapy's: the last microstep comes a little before
+        the time that was ordered.
+        """
+        if self.controller.state in (IDLE, PROGRAMMED, STOPPED):
             return True
-        motion = self.controller.motion
-        return motion.program.phases[motion.phase].is_endless()
+        if self.controller.state != COMPLETED:
+            motion = self.controller.motion
+            if not motion.program.phases[motion.phase].is_endless():
+                return False
+        return self._since_delivered_ms() >= _LAST_MOMENT_MS
+
+    def _since_delivered_ms(self) -> int:
+        """How long ago the VTBI was in."""
+        log = self.controller.journal
+        for number in range(log.next_number - 1, log.first_kept() - 1, -1):
+            _, uptime_s, uptime_ms, code, _, _ = log.entry(number)
+            if code in (journal.VTBI_REACHED, journal.COMPLETED):
+                passed_s = self.controller.uptime_s - uptime_s
+                return passed_s * 1000 + self.controller.uptime_ms - uptime_ms
+        return _LAST_MOMENT_MS
 
     def take_output(self) -> bytes:
         """What the pump has to say to the host since it was last asked."""
