@@ -15,6 +15,7 @@ from micropump_host.cli import (
     flash,
     image,
     library,
+    order,
     plan,
     purge,
     run,
@@ -53,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"micropump {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
-        simulate, plan, run, control, secondary, purge, accuracy, compare, demo, library,
+        simulate, plan, order, run, control, secondary, purge, accuracy, compare, demo, library,
         image, flash,
     ):  # fmt: skip
         module.add_parser(commands)

@@ -50,20 +50,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """``micropump plan``."""
-    clock_s = None if args.at is None else _clock_s(args.at)
+    clock_s = None if args.at is None else clock_s_of(args.at)
     checked = check_order(load_order(args.order), args.drive, clock_s)
     schedule = schedule_of(checked)
     drawn = _draw(args.plot, schedule, checked) if args.plot else None
     if args.json:
         print_json({"order": checked.order.order_id, **asdict(schedule)})
         return EXIT_DONE
-    _show(checked, schedule, clock_s, show_all=args.all)
+    show(checked, schedule, clock_s, show_all=args.all)
     if drawn:
         console.print(f"The plot is {drawn}", soft_wrap=True)
     return EXIT_DONE
 
 
-def _clock_s(text: str) -> int:
+def clock_s_of(text: str) -> int:
+    """The time of day that ``--at`` tells, in s; UsageError if it is none."""
     hours, colon, minutes = text.partition(":")
     if colon and hours.isdecimal() and minutes.isdecimal() and len(minutes) == 2:
         clock_s = int(hours) * 3600 + int(minutes) * 60
@@ -94,7 +95,16 @@ def _draw(name: Path, schedule: Schedule, checked: CheckedOrder) -> Path:
     return svg
 
 
-def _show(checked: CheckedOrder, schedule: Schedule, clock_s: int | None, show_all: bool) -> None:
+def show(checked: CheckedOrder, schedule: Schedule, clock_s: int | None, show_all: bool) -> None:
+    """Print an order's arithmetic, its schedule and its warnings.
+
+    Args:
+        checked: the order.
+        schedule: what it is going to do.
+        clock_s: the time of day at the start, in s; None to count from the start.
+        show_all: whether to show every row of a long schedule.
+
+    """
     order = checked.order
     if order.arithmetic:
         console.print("\n".join(order.arithmetic), highlight=False)

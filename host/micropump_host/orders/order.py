@@ -22,11 +22,15 @@ class Drug:
     Attributes:
         name: as it is written on the container; empty where only the concentration is told.
         concentration: how much is in a millilitre, or None where nothing was prescribed by it.
+        drug_id: its id in the drug library; empty where the order names none.
+        care_area: the id of the library's care area; empty where the order names none.
 
     """
 
     name: str
     concentration: Concentration | None = None
+    drug_id: str = ""
+    care_area: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """Order files: from TOML to an ``Order``, with everything that is wrong told at once."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from micropump import therapy, wire
+from micropump import library, therapy, wire
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
 from micropump_host.orders import items
 from micropump_host.orders.order import Container, Drug, Order, OrderError, Prescription
@@ -13,27 +14,29 @@ from micropump_host.orders.therapies import FORMS
 from micropump_host.reading.dosage import Basis, parse_concentration
 from micropump_host.reading.file import KEBAB_CASE, UnreadableError, file_text, toml_tables
 from micropump_host.reading.problems import Problem
-from micropump_host.reading.quantity import parse_volume_ul, parse_weight_kg
+from micropump_host.reading.quantity import exact_text, parse_volume_ul, parse_weight_kg
 from micropump_host.reading.tables import Problems, Table, lines_of, nearest
 
 _SECTIONS = ("order", "patient", "drug", "therapy", "container", "pump")
 _KEYS = {
-    "order": ("id", "note"),
+    "order": ("id", "note", "asked_by"),
     "patient": ("weight",),
-    "drug": ("name", "concentration"),
+    "drug": ("id", "name", "concentration", "care_area"),
     "container": ("syringe", "head", "content", "count"),
     "pump": ("drive",),
 }
 _THERAPY_KEYS = tuple(dict.fromkeys(key for form in FORMS.values() for key in form.all_keys))
 ALL_KEYS = {**_KEYS, "therapy": _THERAPY_KEYS}
 _GREATEST_CONTAINERS = 99
+_GREATEST_ID_CHARACTERS = library.ID_BYTES
 
 
-def load_order(path: str | Path) -> Order:
+def load_order(path: str | Path, weight_kg: Fraction | None = None) -> Order:
     """Read an order file.
 
     Args:
         path: a TOML file in UTF-8.
+        weight_kg: the patient's weight where it is told beside the file; None where it is not.
 
     Raises:
         OrderError: with all that is wrong with it, if it cannot be read or is no order.
@@ -44,15 +47,16 @@ def load_order(path: str | Path) -> Order:
         text = file_text(path, "order")
     except UnreadableError as error:
         raise OrderError(source, (error.problem,)) from None
-    return parse_order(text, source)
+    return parse_order(text, source, weight_kg)
 
 
-def parse_order(text: str, source: str) -> Order:
+def parse_order(text: str, source: str, weight_kg: Fraction | None = None) -> Order:
     """Read an order from the text of an order file.
 
     Args:
         text: TOML.
         source: what to call it in errors.
+        weight_kg: the patient's weight where it is told beside the file; None where it is not.
 
     Raises:
         OrderError: with all that is wrong with it.
@@ -66,7 +70,7 @@ def parse_order(text: str, source: str) -> Order:
     except UnreadableError as error:
         raise OrderError(source, (error.problem,)) from None
     problems = Problems(lines_of(text))
-    order = _Reading(tables, problems).order(source)
+    order = _Reading(tables, problems).order(source, weight_kg)
     if problems.found:
         raise OrderError(source, sorted(problems.found, key=lambda problem: problem.line))
     return order
@@ -88,13 +92,13 @@ class _Reading:
             for key in table.unknown(known):
                 self._unknown_key(table, key, known)
 
-    def order(self, source: str) -> Order:
+    def order(self, source: str, told_kg: Fraction | None) -> Order:
         """Return the order; it means nothing while there are problems."""
         note = self.sections["order"].text("note", '"free text"')
         order_id = self._order_id()
         container = self._container()
         drug = self._drug()
-        weight_kg = self.sections["patient"].parsed("weight", parse_weight_kg, '"70 kg"')
+        weight_kg = self._weight_kg(told_kg)
         basis = Basis(weight_kg, drug.concentration if drug else None)
         fields = self._fields(order_id, container, basis)
         return Order(
@@ -102,6 +106,7 @@ class _Reading:
             note=note,
             container=container,
             prescription=Prescription(FORMS[self.program].kind, fields),
+            asked_by=self._asked_by(),
             weight_kg=weight_kg,
             drug=drug,
             drive_id=self._drive_id(container.kind),
@@ -173,6 +178,40 @@ class _Reading:
             table.add("id", f'"{order_id}" cannot name an order', remedy)
         return order_id
 
+    def _asked_by(self) -> str:
+        table = self.sections["order"]
+        if not table.given("asked_by"):
+            return ""
+        example = '"ward 3"'
+        asked_by = table.text("asked_by", example).strip()
+        if table.is_text("asked_by") and not (
+            asked_by.isprintable() and 1 <= len(asked_by.encode()) <= wire.GREATEST_STRING_BYTES
+        ):
+            what = f"{asked_by!r} cannot say who asked"
+            remedy = f"Write one line of 1 to {wire.GREATEST_STRING_BYTES} bytes"
+            table.add("asked_by", what, f"{remedy}, like asked_by = {example}")
+        return asked_by
+
+    def _weight_kg(self, told_kg: Fraction | None) -> Fraction | None:
+        """Return the patient's weight, from the file or beside it; a problem if they differ."""
+        table = self.sections["patient"]
+        weight_kg = table.parsed("weight", parse_weight_kg, '"70 kg"')
+        if weight_kg is not None and told_kg is not None and told_kg != weight_kg:
+            what = f"the order is for {exact_text(weight_kg)} kg, told is {exact_text(told_kg)} kg"
+            table.add("weight", what, "Find out which is right, and mend the order if it is wrong")
+        return told_kg if weight_kg is None else weight_kg
+
+    def _library_id(self, key: str, example: str) -> str:
+        """Return an id of the drug library; empty where the order names none."""
+        table = self.sections["drug"]
+        found = table.text(key, example)
+        if table.is_text(key) and not (
+            KEBAB_CASE.fullmatch(found) and len(found) <= _GREATEST_ID_CHARACTERS
+        ):
+            remedy = f"Write up to {_GREATEST_ID_CHARACTERS} small letters, digits and hyphens"
+            table.add(key, f'"{found}" cannot be an id of the drug library', remedy)
+        return found
+
     def _drug(self) -> Drug | None:
         table = self.sections["drug"]
         if not table.values:
@@ -182,7 +221,8 @@ class _Reading:
         concentration = table.parsed("concentration", parse_concentration, '"5 mg/mL"')
         if concentration and written != str(concentration):
             self.arithmetic.append(f"concentration: {written} = {concentration}")
-        return Drug(name, concentration)
+        drug_id = self._library_id("id", '"vancomycin"')
+        return Drug(name, concentration, drug_id, self._library_id("care_area", '"home-adult"'))
 
     def _fields(self, order_id: str, container: Container, basis: Basis) -> Fields:
         given = {

@@ -169,21 +169,21 @@ def check_wire(order: Order, prescription: Prescription) -> None:
         text = _TEXTS.get(unit, str)
         low = f"{text(least)} to " if least else "at most "
         what = f"{text(count)} is outside of what the pump takes, {low}{text(greatest)}"
-        raise order_error(order, _label(order, name), what, "Keep within it")
+        raise order_error(order, label_of(order, name), what, "Keep within it")
 
 
 def refused(order: Order, built: Mechanism, error: RefusedError) -> OrderError:
     """Return what the core refused."""
     if error.code in (therapy.RATE_BELOW_RANGE, therapy.RATE_ABOVE_RANGE):
         return order_error(order, *_rate_refused(order, built, error))
-    label = _label(order, error.field) if error.field else "[therapy]"
+    label = label_of(order, error.field) if error.field else "[therapy]"
     if error.code == therapy.VTBI_ABOVE_CONTENT:
         return order_error(order, label, *_content_exceeded(order, error))
     text, what, remedy = WORDS.get(error.code, _OTHER)
     if error.field == "doses":
         text = str
     elif error.code == therapy.STEP_NEEDS_VOLUME_OR_TIME:
-        label = _step_label(order, error.value)
+        label = _steplabel_of(order, error.value)
     what = what.format(
         name=_NAMES.get(error.field, "this"),
         value=text(error.value),
@@ -202,7 +202,7 @@ def _rate_refused(order: Order, built: Mechanism, error: RefusedError) -> tuple[
     )
     if error.field == "kvo_ul_h":
         what = f"a KVO rate of {rate} is outside of {allowed}"
-        return _label(order, error.field), what, 'Choose one within it, or write kvo = "rule"'
+        return label_of(order, error.field), what, 'Choose one within it, or write kvo = "rule"'
     allowed += f", what {_item_name(order)} on the drive {built.drive_id} can run"
     too_fast = error.code == therapy.RATE_ABOVE_RANGE
     prescription = order.prescription
@@ -215,10 +215,10 @@ def _rate_refused(order: Order, built: Mechanism, error: RefusedError) -> tuple[
         )
         remedy = "a longer time, or another container" if too_fast else "a shorter time"
         return "[therapy] time", what, f"Choose {remedy}"
-    label, name = _label(order, error.field), _NAMES.get(error.field, "a rate")
+    label, name = label_of(order, error.field), _NAMES.get(error.field, "a rate")
     if error.field == "steps":
         number = _step_number(order, error.value)
-        label, name = _step_label(order, number), f"in step {number} a rate"
+        label, name = _steplabel_of(order, number), f"in step {number} a rate"
     remedy = "a lower rate, or another container" if too_fast else "a higher rate"
     return label, f"{name} of {rate} is outside of {allowed}", f"Choose {remedy}"
 
@@ -244,14 +244,15 @@ def _content_exceeded(order: Order, error: RefusedError) -> tuple[str, str]:
     return what, f"Lower it, or plan {needed} containers with count = {needed} under [container]"
 
 
-def _label(order: Order, name: str) -> str:
+def label_of(order: Order, name: str) -> str:
+    """What an order's file calls a field of the wire; its usual name where the file has none."""
     labels = LABELS[name]
     return next((label for label in labels if label in order.lines), labels[0])
 
 
-def _step_label(order: Order, number: int) -> str:
+def _steplabel_of(order: Order, number: int) -> str:
     label = f"[therapy.step {number}]"
-    return label if label in order.lines else _label(order, "steps")
+    return label if label in order.lines else label_of(order, "steps")
 
 
 def _step_number(order: Order, rate_ul_h: int) -> int:
