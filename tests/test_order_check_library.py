@@ -114,6 +114,24 @@ rate = { upper_soft = "100 mL/h", upper_hard = "200 mL/h" }
 daily = { upper_soft = "1 L", upper_hard = "3 L" }
 duration = { lower_hard = "30 min" }
 """,
+    "drugs/dobutamine.toml": """\
+[drug]
+id = "dobutamine"
+name = "Dobutamine"
+source = "test fixture"
+[[use]]
+care_areas = ["ward"]
+concentrations = ["2 mg/mL"]
+programs = ["continuous"]
+dosing = "mcg/kg/min"
+rate = { upper_hard = "10 mcg/kg/min" }
+[[use]]
+care_areas = ["home"]
+concentrations = ["2 mg/mL"]
+programs = ["continuous"]
+dosing = "mg/day"
+rate = { upper_soft = "60 mg/day" }
+""",
 }
 
 
@@ -327,6 +345,21 @@ def test_a_figure_of_the_drug_is_told_with_its_unit_and_the_pump_s(small):
         "this order runs ≈ 21.42857 units/kg/h (15 mL/h)"
     )
     assert (finding.value, finding.bound, finding.unit) == (15_000, 14_000, "µL/h")
+
+
+# By hand, of 2 mg/mL: 10 mcg/kg/min for 70 kg are 42 mg/h, 21 mL/h; 60 mg/day are 1.25 mL/h.
+@pytest.mark.parametrize(
+    ("area", "rate", "said_of_it"),
+    [
+        ("ward", "42 mL/h", "10 mcg/kg/min (21 mL/h): this order runs 20 mcg/kg/min (42 mL/h)"),
+        ("home", "2.5 mL/h", "60 mg/day (1.25 mL/h): this order runs 120 mg/day (2.5 mL/h)"),
+    ],
+)
+def test_a_rate_is_told_by_the_time_of_its_limit(small, area, rate, said_of_it):
+    text = heparin(rate).replace("heparin", "dobutamine").replace("100 units/mL", "2 mg/mL")
+    text = text.replace('"ward"', f'"{area}"')
+    (finding,) = judged(text, small, Fraction(70)).findings
+    assert finding.text.endswith(f"limit of the rate is {said_of_it}")
 
 
 def test_doses_are_worked_out_with_the_weight_that_is_told(said, written, small):
