@@ -959,8 +959,8 @@ REFUSALS = [
     (wire.PROGRAM_PCA, PCA, {"demand_ul_h": 1_199_001}, therapy.COMBINED_ABOVE_RANGE,
      "demand_ul_h", (1_199_001, 10, 1_199_000)),
     # 1 mL at 120 mL/h takes half a minute.
-    (wire.PROGRAM_PCA, PCA, {"lockout_s": 29}, therapy.LOCKOUT_TOO_SHORT, "lockout_s",
-     (29, 30, 86_400)),
+    (wire.PROGRAM_PCA, PCA, {"lockout_s": 30}, therapy.LOCKOUT_TOO_SHORT, "lockout_s",
+     (30, 31, 86_400)),
     (wire.PROGRAM_PCA, PCA, {"window_1_s": 59}, therapy.WINDOW_OUT_OF_RANGE, "window_1_s",
      (59, 60, 86_400)),
     (wire.PROGRAM_PCA, PCA, {"limit_2_ul": 10_000}, therapy.WINDOW_OUT_OF_RANGE, "window_2_s",
@@ -1284,7 +1284,7 @@ def test_a_bolus_is_refused_where_there_is_none() -> None:
 
 def test_a_limit_that_is_reached_refuses_bolus_demand_and_rate() -> None:
     host = Host()
-    limit = {"limit_1_ul": 2_000, "lockout_s": 30}
+    limit = {"limit_1_ul": 2_000, "lockout_s": 31}
     host.infuse(PCA | limit, wire.PROGRAM_PCA)
     assert host.ask(wire.DEMAND).message == wire.DONE
     host.wait(60_000)

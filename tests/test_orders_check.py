@@ -485,7 +485,7 @@ TINY = [("-50", "-1"), ('content = "50 mL"', 'content = "1 mL"'), ("t8-2mm-16", 
             [('"6 min"', '"20 s"')],
             "[therapy] lockout",
             8,
-            ["a lockout of 00:00:20 is shorter than the 00:00:29 that a demand dose takes"],
+            ["a lockout of 00:00:20 is shorter than the 00:00:30 that a demand dose takes"],
         ),
         (
             PCA,

@@ -73,8 +73,8 @@ class VirtualPump:
     def is_over(self) -> bool:
         """Whether no therapy is under way, or all of it is delivered and the vein kept open.
 
-        Its last moment, three quanta, is still the therapy's: the last microstep comes a little before
-        the time that was ordered.
+        Its last moment, three quanta, is still the therapy's: the last microstep comes a little
+        before the time that was ordered.
         """
         if self.controller.state in (IDLE, PROGRAMMED, STOPPED):
             return True
