@@ -8,7 +8,11 @@ import vfs
 
 import rp2
 
+# As RESERVED_BYTES in micropump_rp2.flash, whose import here would shadow firmware that lies on
+# the file system as files.
+_RESERVED_BYTES = 160 * 1024
+
 try:
-    vfs.mount(vfs.VfsLfs2(rp2.Flash(), progsize=256), "/")
+    vfs.mount(vfs.VfsLfs2(rp2.Flash(start=_RESERVED_BYTES), progsize=256), "/")
 except OSError:
     print("The file system does not mount; it is left as it is.")

@@ -37,10 +37,15 @@ except Exception:
 print((getattr(sys.implementation, "_mpy", 0), board, os.statvfs("/")[0] != 0))
 """
 
-# Blocks that are all 0xFF hold nothing that a new file system could destroy.
+# Blocks that are all 0xFF hold nothing that a new file system could destroy. Only our own image has
+# a region of its own before the file system.
 _MAKE_FILE_SYSTEM = """
 import rp2, vfs
-flash = rp2.Flash()
+try:
+    from micropump_rp2.flash import file_system
+    flash = file_system()
+except ImportError:
+    flash = rp2.Flash()
 block = bytearray(flash.ioctl(5, 0))
 erased = b"\\xff" * len(block)
 used = False
