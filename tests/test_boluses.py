@@ -296,3 +296,21 @@ def test_a_continuous_infusion_has_boluses_but_no_demands():
     assert rig.controller.bolus_left_ul() == 100
     rig.run(7_000)
     assert rig.controller.bolus_left_ul() == 0
+
+
+def test_a_pca_without_basal_ends_when_less_than_a_demand_is_left():
+    rig = running(rate_ul_h=0, vtbi_ul=250)
+    for _ in range(2):
+        assert rig.controller.state == INFUSING
+        assert rig.do("demand") == OK
+        rig.run(4_000)
+    # 50 µL are left, and no demand can have them.
+    assert rig.controller.state == COMPLETED
+    assert rig.controller.active_alarms == 1 << alarms.END_OF_INFUSION
+    assert counts(rig) == (0, 0, 2 * SYRINGE.steps_for_ul(100))
+    # With a basal rate they are given.
+    rig = running(rate_ul_h=10_000, vtbi_ul=250)
+    assert rig.do("demand") == OK
+    rig.run(60_000)
+    assert rig.controller.state == COMPLETED
+    assert sum(counts(rig)) == SYRINGE.steps_for_ul(250)
