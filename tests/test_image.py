@@ -1,5 +1,6 @@
 """The image builder: sources, what is frozen, the build with stand-ins for its tools, UF2 files."""
 
+import dataclasses
 import json
 import shutil
 import struct
@@ -26,6 +27,7 @@ from micropump_host.image import (  # noqa: E402
     read_uf2,
 )
 from micropump_host.image import build as build_module  # noqa: E402
+from micropump_host.image.chip import CARRIERS  # noqa: E402
 from micropump_host.image.frozen import (  # noqa: E402
     PACKAGES,
     START_MODULES,
@@ -491,6 +493,21 @@ def test_a_build_leaves_the_image_and_what_it_is_made_of(workshop: Workshop) -> 
 def test_the_image_of_another_board_is_for_its_chip(workshop: Workshop) -> None:
     built = workshop.build(board_id="pico2")
     assert read_uf2(built.uf2).chip == built.chip == "rp2350"
+
+
+def test_an_image_that_reaches_into_what_is_kept_is_refused(workshop: Workshop) -> None:
+    taken = workshop.build().flash_bytes
+    carrier = CARRIERS["pico"]
+    for room, fits in ((taken, True), (taken - 1, False)):
+        small = dataclasses.replace(carrier, image_bytes=room)
+        workshop.monkeypatch.setitem(CARRIERS, "pico", small)
+        if fits:
+            assert workshop.build(clean=True).flash_bytes == room
+        else:
+            before = (workshop.out / "pico.uf2").read_bytes()
+            with pytest.raises(BuildError, match=f"{taken:,} bytes of flash"):
+                workshop.build(clean=True)
+            assert (workshop.out / "pico.uf2").read_bytes() == before
 
 
 def test_nothing_is_built_where_nothing_changed(workshop: Workshop) -> None:

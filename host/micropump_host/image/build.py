@@ -313,6 +313,16 @@ class _Work:
         if not right or image.contents[: len(contents)] != contents:
             what = f"the UF2 is not the {self.board.carrier.chip}'s firmware that was built"
             raise BuildError(what, str(uf2), "Build again with --clean")
+        most = self.board.carrier.image_bytes
+        if len(contents) > most:
+            # Past its end the pump erases and writes: it would take its own firmware for memory.
+            what = (
+                f"the firmware takes {len(contents):,} bytes of flash, and on this board what is "
+                f"kept over a loss of power begins at {most:,}"
+            )
+            raise BuildError(
+                what, str(firmware), "Freeze less, or move the region (docs/storage.md)"
+            )
         if content.encode() not in contents:
             what = "our modules are not in the firmware"
             raise BuildError(what, str(uf2), "Build again with --clean")

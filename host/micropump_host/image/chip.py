@@ -39,12 +39,15 @@ class Carrier:
         chip: ``"rp2040"`` or ``"rp2350"``.
         internal: what the carrier itself uses a GPIO for, by GPIO number.
         uf2_family: family id in the blocks of a UF2 for it.
+        image_bytes: where an image has to end, from the start of the flash: behind it lies what
+            survives (``firmware/rp2/flash.py``, ``boards/*/mpconfigboard.h``).
 
     """
 
     chip: str
     internal: Mapping[int, str]
     uf2_family: int
+    image_bytes: int
 
 
 _SUPPLY_PINS = {
@@ -64,9 +67,9 @@ UF2_FAMILY_RP2040 = 0xE48BFF56
 UF2_FAMILY_RP2350_ARM_S = 0xE48BFF59
 
 CARRIERS = {
-    "pico": Carrier("rp2040", _SUPPLY_PINS, UF2_FAMILY_RP2040),
-    "pico_w": Carrier("rp2040", _RADIO_PINS, UF2_FAMILY_RP2040),
-    "pico2": Carrier("rp2350", _SUPPLY_PINS, UF2_FAMILY_RP2350_ARM_S),
+    "pico": Carrier("rp2040", _SUPPLY_PINS, UF2_FAMILY_RP2040, 480 * 1024),
+    "pico_w": Carrier("rp2040", _RADIO_PINS, UF2_FAMILY_RP2040, 480 * 1024),
+    "pico2": Carrier("rp2350", _SUPPLY_PINS, UF2_FAMILY_RP2350_ARM_S, 864 * 1024),
 }
 
 
