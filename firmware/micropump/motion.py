@@ -632,55 +632,52 @@ class Motion:
 
     def _flow(self, ms: int) -> int:
         """Steps in ``ms`` from now on; the part of a step that is left is in ``_parts``."""
-        size = self._step_parts
-        speed = self._pace.speed
+        self._double()
         parts = self._parts
         steps = 0
-        unit_steps = speed // size
-        unit_parts = speed - unit_steps * size
-        while ms:
-            if ms & 1:
-                steps += unit_steps
-                parts += unit_parts
-                if parts >= size:
-                    parts -= size
+        for bit in range(_BITS):
+            if ms >> bit & 1:
+                steps += self._bit_steps[bit]
+                parts += self._bit_parts[bit]
+                if parts >= self._step_parts:
+                    parts -= self._step_parts
                     steps += 1
-            ms >>= 1
-            unit_steps += unit_steps
-            unit_parts += unit_parts
-            if unit_parts >= size:
-                unit_parts -= size
-                unit_steps += 1
         self._parts = parts
         return steps
 
     def _used_ms(self, steps: int, parts: int) -> int:
         """The first whole ms by which ``steps`` are due, from a time with ``parts`` of one done."""
-        size = self._step_parts
-        speed = self._pace.speed
-        unit_steps = speed // size
-        unit_parts = speed - unit_steps * size
-        for bit in range(_BITS):
-            self._bit_steps[bit] = unit_steps
-            self._bit_parts[bit] = unit_parts
-            unit_steps += unit_steps
-            unit_parts += unit_parts
-            if unit_parts >= size:
-                unit_parts -= size
-                unit_steps += 1
+        self._double()
         ms = 0
         due = 0
         for bit in range(_BITS - 1, -1, -1):
             more = due + self._bit_steps[bit]
             rest = parts + self._bit_parts[bit]
-            if rest >= size:
-                rest -= size
+            if rest >= self._step_parts:
+                rest -= self._step_parts
                 more += 1
             if more < steps:
                 due = more
                 parts = rest
                 ms += 1 << bit
         return ms + 1
+
+    def _double(self) -> None:
+        """What flows in 1, 2, 4 … ms at the pace of the phase: steps, and parts of one more.
+
+        The product of a pace and a time may be beyond the small ints, and these sums are not.
+        """
+        size = self._step_parts
+        steps = self._pace.speed // size
+        parts = self._pace.speed - steps * size
+        for bit in range(_BITS):
+            self._bit_steps[bit] = steps
+            self._bit_parts[bit] = parts
+            steps += steps
+            parts += parts
+            if parts >= size:
+                parts -= size
+                steps += 1
 
     def _pass_quantum(self) -> None:
         """Time of the phase: a wait may be over, a stair done."""
