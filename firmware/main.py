@@ -6,7 +6,7 @@ import micropython
 micropython.kbd_intr(-1)
 
 import machine  # noqa: E402
-from micropump_rp2 import pump, reset  # noqa: E402
+from micropump_rp2 import pump, reset, signaller  # noqa: E402
 
 if reset.into_maintenance():
     # Until the next reset: motor off (boot.py), no watchdog, the interpreter's prompt.
@@ -15,6 +15,9 @@ if reset.into_maintenance():
     print("Micropump is in maintenance: the motor is off; reset to leave it.")
 else:
     try:
+        if reset.cause() == reset.WATCHDOG:
+            # Before anything that may be what let it come to that.
+            signaller.alarm()
         pump.run()
     finally:
         pump.make_safe()
