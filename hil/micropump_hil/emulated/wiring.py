@@ -115,8 +115,9 @@ def _wiring(board: dict[str, Any]) -> Wiring:
         for pin in pins.values()
         if "external_pull" in pin
     }
-    pressure = board.get("pressure")
-    battery = board.get("battery")
+    sensors = board.get("sensors", {})
+    pressure = sensors.get("pressure")
+    battery = sensors.get("battery")
     return Wiring(
         gpio=gpio,
         active_level={n: int(p["active_level"]) for n, p in pins.items() if "active_level" in p},

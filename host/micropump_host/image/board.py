@@ -9,6 +9,7 @@ DIRECTIONS = ("input", "output", "analog")
 PULLS = ("none", "up", "down")
 DRIVERS = ("a4988", "drv8825", "tmc2209")
 MECHANISMS = ("syringe", "peristaltic")
+SENSOR_KINDS = ("analog", "digital", "hx711", "as5600", "abp2")
 DRIVERS_WITHOUT_UART = ("a4988", "drv8825")
 # Supplies that a terminal of a part can be wired to, beside a terminal of another part.
 NETS = ("GND", "3V3", "5V", "12V")
@@ -48,10 +49,16 @@ FUNCTIONS: Mapping[str, Function] = {
     "home": Function("at home", "input"),
     "i2c_sda": Function("I2C data", "output", "i2c_sda"),
     "i2c_scl": Function("I2C clock", "output", "i2c_scl"),
+    "door": Function("door open", "input"),
     "hx711_data": Function("force, data", "input"),
     "hx711_clock": Function("force, clock", "output"),
     "air": Function("air in line", "input"),
+    "air_level": Function("air in line, level", "analog", "adc"),
     "pressure": Function("pressure", "analog", "adc"),
+    "upstream": Function("pressure before the head", "analog", "adc"),
+    "barrel": Function("barrel clamp", "analog", "adc"),
+    "plunger": Function("plunger position", "analog", "adc"),
+    "rail": Function("motor's supply", "analog", "adc"),
     "battery": Function("battery", "analog", "adc"),
     "start_stop_button": Function("start/stop", "input", required=True),
     "bolus_button": Function("bolus", "input"),
@@ -129,29 +136,32 @@ class Part:
 
 
 @dataclass(frozen=True)
-class PressureScale:
-    """``[pressure]``: a linear pressure sensor as the ADC sees it, after any divider.
+class Sensor:
+    """A sensor that is fitted: how its raw counts are judged and scaled, and where they come from.
 
     Attributes:
-        zero_mv: at no pressure, mV.
-        full_scale_mv: at ``full_scale_pa``, mV.
-        full_scale_pa: gauge pressure, Pa.
-        fault_below_mv: a reading below it means a broken wire, mV.
+        name: one of the core's ``SENSOR_NAMES``.
+        spec: the ten fields that ``micropump.sensing.Sensing`` reads (docs/sensors.md).
+        kind: one of ``SENSOR_KINDS``.
+        gpio: the pin; -1 for the thermometer in the chip.
+        aux: ADC channel, pull, or GPIO of the clock line, by kind.
+        active_level: of a digital one, the level that is put as 1; else 1.
+        every_ms: how often the adapter puts it, ms.
 
     """
 
-    zero_mv: int
-    full_scale_mv: int
-    full_scale_pa: int
-    fault_below_mv: int
+    name: str
+    spec: tuple[int, ...]
+    kind: str
+    gpio: int
+    aux: int | str
+    active_level: int
+    every_ms: int
 
-
-@dataclass(frozen=True)
-class BatteryDivider:
-    """``[battery]``: the divider from the battery to the ADC, both resistors in ohm."""
-
-    top_ohm: int
-    bottom_ohm: int
+    @property
+    def row(self) -> tuple[int | str, ...]:
+        """Its row in ``SENSORS`` of the board's module."""
+        return (*self.spec, self.kind, self.gpio, self.aux, self.active_level, self.every_ms)
 
 
 @dataclass(frozen=True)
@@ -168,9 +178,8 @@ class Board:
         syringe_drive: the catalogue's drive that turns a syringe's screw.
         head_drive: the catalogue's drive that turns a peristaltic head.
         adc_reference_mv: what the ADC reads as full scale, mV.
-        pressure: scale of the pressure sensor; None without one.
-        battery: divider of the battery; None without one.
         pins: in the order of the file.
+        sensors: those that are fitted, in the order of their numbers.
         parts: in the order of the file.
         sources: what each source key stands for.
 
@@ -185,9 +194,8 @@ class Board:
     syringe_drive: str
     head_drive: str
     adc_reference_mv: int
-    pressure: PressureScale | None
-    battery: BatteryDivider | None
     pins: tuple[Pin, ...]
+    sensors: tuple[Sensor, ...]
     parts: tuple[Part, ...]
     sources: Mapping[str, str]
 
@@ -199,6 +207,10 @@ class Board:
     def pin(self, function: str) -> Pin | None:
         """The pin with a function, or None where it is not fitted."""
         return next((pin for pin in self.pins if pin.function == function), None)
+
+    def sensor(self, name: str) -> Sensor | None:
+        """The sensor of a name, or None where it is not fitted."""
+        return next((sensor for sensor in self.sensors if sensor.name == name), None)
 
     def part(self, role: str) -> Part | None:
         """The part with a role, or None where there is none."""

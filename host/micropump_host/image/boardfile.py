@@ -4,10 +4,8 @@ A file that says ``like = "<other board>"`` takes from that board's file whateve
 itself.
 """
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,9 @@ from micropump_host.image.board import (
     NETS,
     PULLS,
     REQUIRED_ROLES,
-    BatteryDivider,
     Board,
     Part,
     Pin,
-    PressureScale,
 )
 from micropump_host.image.chip import (
     ADC_GPIO,
@@ -37,11 +33,13 @@ from micropump_host.image.chip import (
     pwm_function,
     uart_function,
 )
+from micropump_host.image.form import Form, Problem, near
+from micropump_host.image.sensors import read_sensors
 
 BOARD_FILE = "board.toml"
 
 _GREATEST_OHM = 10_000_000
-_SECTIONS = ("board", "pressure", "battery", "pins", "parts", "sources")
+_SECTIONS = ("board", "sensors", "pins", "parts", "sources")
 _BOARD_KEYS = (
     "like", "name", "runs", "image", "driver", "fitted", "syringe_drive", "head_drive",
     "adc_reference_mv",
@@ -53,30 +51,8 @@ _PIN_KEYS = (
 _PART_KEYS = (
     "name", "part_number", "quantity", "price_usd", "source", "optional", "nets", "note",
 )  # fmt: skip
-_PRESSURE_KEYS = ("zero_mv", "full_scale_mv", "full_scale_pa", "fault_below_mv")
-_BATTERY_KEYS = ("top_ohm", "bottom_ohm")
 _UART = {"uart_tx": "tx", "uart_rx": "rx"}
 _I2C = {"i2c_sda": "sda", "i2c_scl": "scl"}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong with a board file.
-
-    Attributes:
-        where: section and key, for example ``"[pins.step] gpio"``.
-        what: what is wrong, without a full stop.
-        remedy: what to do.
-
-    """
-
-    where: str
-    what: str
-    remedy: str
-
-    def __str__(self) -> str:
-        """All of it on a line."""
-        return f"{self.where}: {self.what}. {self.remedy}"
 
 
 class BoardFileError(MicropumpError):
@@ -114,7 +90,7 @@ def load_board(folder: str | Path) -> Board:
     if folder.name not in CARRIERS:
         known = ", ".join(CARRIERS)
         what = f'there is no board "{folder.name}"'
-        raise _single(str(folder), "", what, _near(folder.name, CARRIERS) or f"Known: {known}")
+        raise _single(str(folder), "", what, near(folder.name, CARRIERS) or f"Known: {known}")
     tables = _read(folder / BOARD_FILE)
     like = _like(tables)
     if like is not None:
@@ -174,24 +150,19 @@ def _merged(model: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _near(found: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(found), list(known), 1)
-    return f"Did you mean {close[0]}?" if close else ""
-
-
-class _Reading:
+class _Reading(Form):
     """One reading of a file's tables; collects what is wrong."""
 
     def __init__(self, board_id: str, tables: Mapping[str, Any]) -> None:
+        super().__init__()
         self.board_id = board_id
         self.carrier = CARRIERS[board_id]
         self.tables = tables
-        self.problems: list[Problem] = []
 
     def board(self) -> Board:
-        self._unknown_keys("", self.tables, _SECTIONS)
+        self.unknown_keys("", self.tables, _SECTIONS)
         head = self._table("board")
-        self._unknown_keys("[board]", head, _BOARD_KEYS)
+        self.unknown_keys("[board]", head, _BOARD_KEYS)
         sources = self._sources()
         pins = [
             pin
@@ -201,19 +172,20 @@ class _Reading:
         parts = [
             self._part(role, table, sources) for role, table in self._tables_of("parts").items()
         ]
+        given = self._tables_of("sensors") if "sensors" in self.tables else {}
+        reference_mv = self.number("[board]", head, "adc_reference_mv", 1000, 5000)
         board = Board(
             board_id=self.board_id,
-            name=self._text("[board]", head, "name"),
-            runs=self._text("[board]", head, "runs"),
-            image=self._text("[board]", head, "image"),
-            driver=self._choice("[board]", head, "driver", DRIVERS),
-            fitted=self._choice("[board]", head, "fitted", MECHANISMS),
+            name=self.text("[board]", head, "name"),
+            runs=self.text("[board]", head, "runs"),
+            image=self.text("[board]", head, "image"),
+            driver=self.choice("[board]", head, "driver", DRIVERS),
+            fitted=self.choice("[board]", head, "fitted", MECHANISMS),
             syringe_drive=self._drive(head, "syringe_drive", catalogue.SYRINGE_DRIVES),
             head_drive=self._drive(head, "head_drive", catalogue.HEAD_DRIVES),
-            adc_reference_mv=self._number("[board]", head, "adc_reference_mv", 1000, 5000),
-            pressure=self._pressure(),
-            battery=self._battery(),
+            adc_reference_mv=reference_mv,
             pins=tuple(pins),
+            sensors=read_sensors(self, given, self._given_pins(), pins, reference_mv),
             parts=tuple(parts),
             sources=sources,
         )
@@ -221,16 +193,13 @@ class _Reading:
         self._check_parts(board)
         return board
 
-    def _add(self, where: str, what: str, remedy: str) -> None:
-        self.problems.append(Problem(where, what, remedy))
-
     # --- reading -----------------------------------------------------------------------------
 
     def _table(self, name: str) -> Mapping[str, Any]:
         table = self.tables.get(name)
         if isinstance(table, dict):
             return table
-        self._add(f"[{name}]", "the section is missing", "boards/pico/board.toml shows it")
+        self.add(f"[{name}]", "the section is missing", "boards/pico/board.toml shows it")
         return {}
 
     def _tables_of(self, name: str) -> dict[str, Mapping[str, Any]]:
@@ -240,135 +209,59 @@ class _Reading:
             if isinstance(table, dict):
                 found[key] = table
             else:
-                self._add(f"[{name}] {key}", "must be a table", f"Write [{name}.{key}]")
+                self.add(f"[{name}] {key}", "must be a table", f"Write [{name}.{key}]")
         return found
 
-    def _unknown_keys(self, where: str, table: Mapping[str, Any], known: Iterable[str]) -> None:
-        for key in table:
-            if key not in known:
-                place = f"{where} {key}".strip()
-                remedy = _near(key, known) or f"Known: {', '.join(known)}"
-                self._add(place, "unknown key", remedy)
-
-    def _text(self, where: str, table: Mapping[str, Any], key: str) -> str:
-        value = table.get(key)
-        if isinstance(value, str) and value:
-            return value
-        self._wrong(where, key, value, "text in quotes")
-        return ""
-
-    def _number(
-        self,
-        where: str,
-        table: Mapping[str, Any],
-        key: str,
-        least: int,
-        greatest: int,
-        default: int | None = None,
-    ) -> int:
-        value = table.get(key, default)
-        right = isinstance(value, int) and not isinstance(value, bool)
-        if right and least <= value <= greatest:
-            return int(value)
-        self._wrong(where, key, value, f"a whole number from {least} to {greatest}")
-        return least
-
-    def _choice(
-        self,
-        where: str,
-        table: Mapping[str, Any],
-        key: str,
-        known: Iterable[str],
-        default: str | None = None,
-    ) -> str:
-        value = table.get(key, default)
-        if isinstance(value, str) and value in known:
-            return value
-        self._wrong(where, key, value, f"one of {', '.join(known)}", _near(value, known))
-        return default or ""
-
-    def _wrong(self, where: str, key: str, value: Any, wanted: str, near: str = "") -> None:
-        if value is None:
-            self._add(f"{where} {key}", "is missing", f"Give {wanted}")
-        else:
-            self._add(f"{where} {key}", f"{value!r} must be {wanted}", near or "Mend it")
-
     def _drive(self, head: Mapping[str, Any], key: str, drives: Iterable[tuple[Any, ...]]) -> str:
-        return self._choice("[board]", head, key, [str(row[0]) for row in drives])
+        return self.choice("[board]", head, key, [str(row[0]) for row in drives])
 
     def _sources(self) -> dict[str, str]:
         table = self._table("sources")
-        return {key: self._text("[sources]", table, key) for key in table}
-
-    def _pressure(self) -> PressureScale | None:
-        if "pressure" not in self.tables:
-            return None
-        where, table = "[pressure]", self._table("pressure")
-        self._unknown_keys(where, table, _PRESSURE_KEYS)
-        scale = PressureScale(
-            zero_mv=self._number(where, table, "zero_mv", 0, 5000),
-            full_scale_mv=self._number(where, table, "full_scale_mv", 1, 5000),
-            full_scale_pa=self._number(where, table, "full_scale_pa", 1000, 2_000_000),
-            fault_below_mv=self._number(where, table, "fault_below_mv", 0, 5000),
-        )
-        if not scale.fault_below_mv <= scale.zero_mv < scale.full_scale_mv:
-            what = "the voltages must rise: fault_below_mv, zero_mv, full_scale_mv"
-            self._add(where, what, "Take them from the sensor's data sheet")
-        return scale
-
-    def _battery(self) -> BatteryDivider | None:
-        if "battery" not in self.tables:
-            return None
-        where, table = "[battery]", self._table("battery")
-        self._unknown_keys(where, table, _BATTERY_KEYS)
-        return BatteryDivider(
-            top_ohm=self._number(where, table, "top_ohm", 0, _GREATEST_OHM),
-            bottom_ohm=self._number(where, table, "bottom_ohm", 1, _GREATEST_OHM),
-        )
+        return {key: self.text("[sources]", table, key) for key in table}
 
     def _pin(self, name: str, table: Mapping[str, Any]) -> Pin | None:
         where = f"[pins.{name}]"
         if name not in FUNCTIONS:
-            remedy = _near(name, FUNCTIONS) or f"Known: {', '.join(FUNCTIONS)}"
-            self._add(where, "no pin has this function", remedy)
+            remedy = near(name, FUNCTIONS) or f"Known: {', '.join(FUNCTIONS)}"
+            self.add(where, "no pin has this function", remedy)
             return None
-        self._unknown_keys(where, table, _PIN_KEYS)
+        self.unknown_keys(where, table, _PIN_KEYS)
         role, terminal = self._terminal(where, table)
         before = len(self.problems)
-        gpio = self._number(where, table, "gpio", 0, 29)
+        gpio = self.number(where, table, "gpio", 0, 29)
         if len(self.problems) > before:
             return None
         return Pin(
             function=name,
             gpio=gpio,
-            direction=self._choice(where, table, "direction", DIRECTIONS),
+            direction=self.choice(where, table, "direction", DIRECTIONS),
             to_role=role,
             to_terminal=terminal,
-            pull=self._choice(where, table, "pull", PULLS, "none"),
-            active_level=self._number(where, table, "active_level", 0, 1, 1),
-            external_pull=self._choice(where, table, "external_pull", PULLS, "none"),
-            external_pull_ohm=self._number(where, table, "external_pull_ohm", 0, _GREATEST_OHM, 0),
-            series_ohm=self._number(where, table, "series_ohm", 0, _GREATEST_OHM, 0),
+            pull=self.choice(where, table, "pull", PULLS, "none"),
+            active_level=self.number(where, table, "active_level", 0, 1, 1),
+            external_pull=self.choice(where, table, "external_pull", PULLS, "none"),
+            external_pull_ohm=self.number(where, table, "external_pull_ohm", 0, _GREATEST_OHM, 0),
+            series_ohm=self.number(where, table, "series_ohm", 0, _GREATEST_OHM, 0),
         )
 
     def _terminal(self, where: str, table: Mapping[str, Any]) -> tuple[str, str]:
-        role, point, terminal = self._text(where, table, "to").partition(".")
+        role, point, terminal = self.text(where, table, "to").partition(".")
         if role and not (point and terminal):
             what = f'"{role}" names no terminal'
-            self._add(f"{where} to", what, 'Write part and terminal: "driver.STEP"')
+            self.add(f"{where} to", what, 'Write part and terminal: "driver.STEP"')
         return role, terminal
 
     def _part(self, role: str, table: Mapping[str, Any], sources: Mapping[str, str]) -> Part:
         where = f"[parts.{role}]"
-        self._unknown_keys(where, table, _PART_KEYS)
+        self.unknown_keys(where, table, _PART_KEYS)
         return Part(
             role=role,
-            name=self._text(where, table, "name"),
-            part_number=self._text(where, table, "part_number"),
-            quantity=self._number(where, table, "quantity", 1, 100, 1),
+            name=self.text(where, table, "name"),
+            part_number=self.text(where, table, "part_number"),
+            quantity=self.number(where, table, "quantity", 1, 100, 1),
             price_usd=self._price(where, table),
-            source=self._choice(where, table, "source", sources) if sources else "",
-            optional=self._flag(where, table, "optional"),
+            source=self.choice(where, table, "source", sources) if sources else "",
+            optional=self.flag(where, table, "optional"),
             nets=self._nets(where, table),
             note=str(table.get("note", "")),
         )
@@ -377,20 +270,14 @@ class _Reading:
         price = table.get("price_usd")
         if isinstance(price, int | float) and not isinstance(price, bool) and 0 <= price <= 1000:
             return float(price)
-        self._wrong(where, "price_usd", price, "a number of US dollars from 0 to 1000")
+        self.wrong(where, "price_usd", price, "a number of US dollars from 0 to 1000")
         return 0.0
-
-    def _flag(self, where: str, table: Mapping[str, Any], key: str) -> bool:
-        value = table.get(key, False)
-        if not isinstance(value, bool):
-            self._wrong(where, key, value, "true or false")
-        return value is True
 
     def _nets(self, where: str, table: Mapping[str, Any]) -> dict[str, str]:
         nets = table.get("nets", {})
         if isinstance(nets, dict) and all(isinstance(net, str) for net in nets.values()):
             return dict(nets)
-        self._wrong(where, "nets", nets, 'a table such as { GND = "GND", VCC = "3V3" }')
+        self.wrong(where, "nets", nets, 'a table such as { GND = "GND", VCC = "3V3" }')
         return {}
 
     # --- what cannot be ----------------------------------------------------------------------
@@ -401,14 +288,14 @@ class _Reading:
             where = f"[pins.{pin.function}]"
             if pin.gpio in users:
                 what = f"GPIO {pin.gpio} is used by {users[pin.gpio]} already"
-                self._add(f"{where} gpio", what, f"Free: {_listed(self._free(board))}")
+                self.add(f"{where} gpio", what, f"Free: {_listed(self._free(board))}")
             users.setdefault(pin.gpio, pin.function)
             self._check_place(where, pin)
             self._check_peripheral(where, pin)
             self._check_resistors(where, pin)
         for name, function in FUNCTIONS.items():
             if function.required and name not in self._given_pins():
-                self._add(f"[pins.{name}]", "is missing", f"Every board needs it: {name}")
+                self.add(f"[pins.{name}]", "is missing", f"Every board needs it: {name}")
         self._check_pairs(board)
 
     def _given_pins(self) -> Iterable[str]:
@@ -424,13 +311,13 @@ class _Reading:
         use = self.carrier.internal.get(pin.gpio)
         if use is not None:
             what = f"GPIO {pin.gpio} is inside of the {self.board_id} board, for {use}"
-            self._add(f"{where} gpio", what, "Take a GPIO that the header has")
+            self.add(f"{where} gpio", what, "Take a GPIO that the header has")
 
     def _check_peripheral(self, where: str, pin: Pin) -> None:
         function = FUNCTIONS[pin.function]
         if pin.direction and pin.direction != function.direction:
             what = f"{pin.function} is an {function.direction}, not {pin.direction}"
-            self._add(f"{where} direction", what, f'Write direction = "{function.direction}"')
+            self.add(f"{where} direction", what, f'Write direction = "{function.direction}"')
         wrong = None
         if function.peripheral == "adc" and pin.gpio not in ADC_GPIO:
             wrong = f"GPIO {pin.gpio} has no ADC", f"These have: {_listed(ADC_GPIO)}"
@@ -441,23 +328,23 @@ class _Reading:
             line = _I2C[function.peripheral]
             wrong = _wrong_line(pin.gpio, "I2C", line, i2c_function)
         if wrong:
-            self._add(f"{where} gpio", *wrong)
+            self.add(f"{where} gpio", *wrong)
 
     def _check_resistors(self, where: str, pin: Pin) -> None:
         rest = "down" if pin.active_level else "up"
         if FUNCTIONS[pin.function].rest_pull and pin.external_pull != rest:
             what = f"no external resistor holds {pin.function} {_HELD[rest]} when nothing drives it"
-            self._add(f"{where} external_pull", what, f'Write external_pull = "{rest}"')
+            self.add(f"{where} external_pull", what, f'Write external_pull = "{rest}"')
         if (pin.external_pull == "none") != (pin.external_pull_ohm == 0):
             what = "external_pull and external_pull_ohm must be given together"
-            self._add(f"{where} external_pull_ohm", what, "10000 ohm suits these lines")
+            self.add(f"{where} external_pull_ohm", what, "10000 ohm suits these lines")
         if pin.pull != "none" and pin.direction == "analog":
             what = "a pull would bend what the ADC reads"
-            self._add(f"{where} pull", what, 'Write pull = "none"')
+            self.add(f"{where} pull", what, 'Write pull = "none"')
         down = "down" in (pin.pull, pin.external_pull) and pin.direction == "input"
         if down and self.carrier.chip in CHIPS_WITHOUT_PULL_DOWN:
             what = f"an input of the {self.carrier.chip} latches when it is pulled down"
-            self._add(f"{where} pull", what, "Pull up and turn active_level round (erratum E9)")
+            self.add(f"{where} pull", what, "Pull up and turn active_level round (erratum E9)")
 
     def _check_pairs(self, board: Board) -> None:
         for kind, names, of in (
@@ -467,10 +354,10 @@ class _Reading:
             first, second = (board.pin(name) for name in names)
             missing = [name for name in names if name not in self._given_pins()]
             if len(missing) == 1:
-                self._add(f"[pins.{missing[0]}]", "is missing", f"{kind} needs both lines")
+                self.add(f"[pins.{missing[0]}]", "is missing", f"{kind} needs both lines")
             elif first and second and of(first.gpio)[0] != of(second.gpio)[0]:
                 what = f"{names[0]} and {names[1]} are on two different {kind} blocks"
-                self._add(f"[pins.{names[1]}] gpio", what, "Take two of one block")
+                self.add(f"[pins.{names[1]}] gpio", what, "Take two of one block")
         self._check_pwm(board)
 
     def _check_pwm(self, board: Board) -> None:
@@ -481,34 +368,31 @@ class _Reading:
             pwm_slice = pwm_function(pin.gpio)[0]
             if pwm_slice in users:
                 what = f"shares PWM slice {pwm_slice}, so its frequency, with {users[pwm_slice]}"
-                self._add(f"[pins.{pin.function}] gpio", what, "Take a GPIO of another slice")
+                self.add(f"[pins.{pin.function}] gpio", what, "Take a GPIO of another slice")
             users.setdefault(pwm_slice, pin.function)
 
     def _check_parts(self, board: Board) -> None:
         roles = {part.role for part in board.parts}
         for role in REQUIRED_ROLES:
             if role not in roles:
-                self._add(f"[parts.{role}]", "is missing", f"Every board needs it: {role}")
+                self.add(f"[parts.{role}]", "is missing", f"Every board needs it: {role}")
         for pin in board.pins:
             if pin.to_role and pin.to_role not in roles:
                 what = f'there is no part "{pin.to_role}"'
-                remedy = _near(pin.to_role, roles) or f"Add [parts.{pin.to_role}]"
-                self._add(f"[pins.{pin.function}] to", what, remedy)
+                remedy = near(pin.to_role, roles) or f"Add [parts.{pin.to_role}]"
+                self.add(f"[pins.{pin.function}] to", what, remedy)
         for part in board.parts:
             for terminal, net in part.nets.items():
                 self._check_net(f"[parts.{part.role}] nets.{terminal}", net, roles)
         if board.driver in DRIVERS_WITHOUT_UART and board.pin("driver_tx"):
             what = f"an {board.driver.upper()} has no UART"
-            self._add("[pins.driver_tx]", what, "Leave driver_tx and driver_rx out")
-        for name, scale in (("pressure", board.pressure), ("battery", board.battery)):
-            if (name in self._given_pins()) != (scale is not None):
-                self._add(f"[{name}]", "scale and pin belong together", f"Give [pins.{name}] too")
+            self.add("[pins.driver_tx]", what, "Leave driver_tx and driver_rx out")
 
     def _check_net(self, where: str, net: str, roles: set[str]) -> None:
         if net in NETS or net.partition(".")[0] in roles:
             return
-        remedy = _near(net, [*NETS, *roles]) or f"Known: {', '.join(NETS)}, or part.TERMINAL"
-        self._add(where, f'there is no net "{net}"', remedy)
+        remedy = near(net, [*NETS, *roles]) or f"Known: {', '.join(NETS)}, or part.TERMINAL"
+        self.add(where, f'there is no net "{net}"', remedy)
 
 
 _HELD = {"up": "high", "down": "low"}

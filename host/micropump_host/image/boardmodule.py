@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from micropump import VERSION
 from micropump_host.image.board import FUNCTIONS, Board
 from micropump_host.image.chip import (
-    ADC_GPIO,
     WATCHDOG_ADDRESS,
     i2c_function,
     pwm_function,
@@ -21,7 +20,8 @@ Written by the image builder from boards/{board_id}/board.toml; change that file
 
 For each function F of a pin: F_GPIO (None where it is not fitted), F_ACTIVE_LEVEL (1 or 0) and
 F_PULL ("up", "down" or "none", the chip's own resistor). PINS has them all:
-(function, gpio, direction, pull, active_level).
+(function, gpio, direction, pull, active_level). SENSORS has a row for each sensor that is fitted
+(docs/sensors.md).
 """
 '''
 
@@ -46,7 +46,8 @@ def board_constants(board: Board) -> dict[str, object]:
     }
     for function in FUNCTIONS:
         constants |= _pin_constants(board, function)
-    return constants | _peripherals(board) | _scales(board) | {"PINS": _pins(board)}
+    constants["ADC_REFERENCE_MV"] = board.adc_reference_mv
+    return constants | _peripherals(board) | {"PINS": _pins(board), "SENSORS": _sensors(board)}
 
 
 def render_module(board: Board, content_sha256: str) -> str:
@@ -81,14 +82,11 @@ def _pin_constants(board: Board, function: str) -> dict[str, object]:
 def _peripherals(board: Board) -> dict[str, object]:
     """The blocks that the pins belong to; None where a pin is not fitted."""
     driver_tx, sda, buzzer = (board.pin(name) for name in ("driver_tx", "i2c_sda", "buzzer"))
-    pressure, battery = board.pin("pressure"), board.pin("battery")
     return {
         "DRIVER_UART_ID": uart_function(driver_tx.gpio)[0] if driver_tx else None,
         "DRIVER_ADDRESS": _driver_address(board) if driver_tx else None,
         "I2C_ID": i2c_function(sda.gpio)[0] if sda else None,
         "BUZZER_PWM_SLICE": pwm_function(buzzer.gpio)[0] if buzzer else None,
-        "PRESSURE_ADC_CHANNEL": ADC_GPIO[pressure.gpio] if pressure else None,
-        "BATTERY_ADC_CHANNEL": ADC_GPIO[battery.gpio] if battery else None,
     }
 
 
@@ -102,17 +100,8 @@ def _driver_address(board: Board) -> int:
     return sum(bit for bit, name in ((1, "MS1"), (2, "MS2")) if nets.get(name) == "3V3")
 
 
-def _scales(board: Board) -> dict[str, object]:
-    scale, divider = board.pressure, board.battery
-    return {
-        "ADC_REFERENCE_MV": board.adc_reference_mv,
-        "PRESSURE_ZERO_MV": scale.zero_mv if scale else None,
-        "PRESSURE_FULL_SCALE_MV": scale.full_scale_mv if scale else None,
-        "PRESSURE_FULL_SCALE_PA": scale.full_scale_pa if scale else None,
-        "PRESSURE_FAULT_BELOW_MV": scale.fault_below_mv if scale else None,
-        "BATTERY_TOP_OHM": divider.top_ohm if divider else None,
-        "BATTERY_BOTTOM_OHM": divider.bottom_ohm if divider else None,
-    }
+def _sensors(board: Board) -> tuple[tuple[int | str, ...], ...]:
+    return tuple(sensor.row for sensor in board.sensors)
 
 
 def _pins(board: Board) -> tuple[tuple[str, int, str, str, int], ...]:

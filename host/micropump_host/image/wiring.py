@@ -30,7 +30,8 @@ _GROUPS = (
     ("motor", "#0072B2", ("step", "dir", "step_count", "driver_tx", "driver_rx")),
     ("stops the motor", "#C44601", ("enable", "interlock", "driver_fault")),
     ("sensors", "#00795A", (
-        "i2c_sda", "i2c_scl", "hx711_data", "hx711_clock", "air", "home", "pressure", "battery",
+        "i2c_sda", "i2c_scl", "hx711_data", "hx711_clock", "air", "air_level", "door", "home",
+        "pressure", "upstream", "barrel", "plunger", "battery", "rail",
     )),
     ("buttons, buzzer, lights", "#7A4E9C", (
         "start_stop_button", "bolus_button", "buzzer", "red_light", "yellow_light", "green_light",
