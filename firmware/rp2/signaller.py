@@ -4,7 +4,7 @@ The processor only says which signal it is to be. From then on one DMA channel f
 to a state machine, and the other one starts the first again at the table's end, for ever: with
 interrupts off, or the processor dead, the alarm goes on until the watchdog resets the chip, which
 ends it. That is the contrary of the motor's transfers, which must run out, and shares nothing with
-them: state machines 5 and 6 are in the edge counter's block, which has 8 instructions to spare then.
+them: state machines 5 and 6 are in the edge counter's block, which has 8 instructions left then.
 """
 
 from array import array
