@@ -144,7 +144,7 @@ def test_the_encoder_tells_of_its_magnet() -> None:
     encoder.start()
     encoder.write(0x0B)
     assert encoder.read() & 0x20
-    encoder.magnet = False
+    encoder.magnet = "none"
     encoder.start()
     encoder.write(0x0B)
     assert not encoder.read() & 0x20

@@ -1,0 +1,327 @@
+"""The sensors that a board's ``SENSORS`` names, on the pins; each may be set, and broken.
+
+They are told values in the units of ``micropump.sensing`` and turn them into what an adapter would
+meet: volts, levels, bits. All of them have some noise, the same in every run: a sensor that gave
+the same count for ever would be a broken one.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from micropump.sensing import ENCODER, SENSOR_NAMES
+from micropump_hil.emulated.adc import COUNTS, REFERENCE_V
+from micropump_hil.emulated.errors import EmulatorError
+from micropump_hil.emulated.hx711 import GREATEST, LEAST, Hx711
+from micropump_hil.emulated.i2c import (
+    ABP2_ADDRESS,
+    AS5600_ADDRESS,
+    AS5600_COUNTS,
+    Abp2,
+    As5600,
+    I2cBus,
+)
+
+if TYPE_CHECKING:
+    from micropump_hil.emulated.pico import EmulatedPico
+
+Row = tuple[Any, ...]
+
+# Fields of a row of SENSORS (docs/sensors.md).
+_ZERO_RAW, _NUM, _DEN, _KIND, _GPIO, _AUX, _ACTIVE_LEVEL = 1, 2, 3, 10, 11, 12, 13
+RAW_COUNTS = 65536
+_RAW_PER_COUNT = RAW_COUNTS // COUNTS
+_FIRST_ADC_GPIO = 26
+# I2C0 and I2C1 take turns on the GPIOs, two by two (RP2040 datasheet, 1.4.3).
+_GPIOS_PER_I2C = 2
+_I2CS = 2
+# The amplitude of the noise, in raw counts: four steps of the converter; some 16 bits of 24.
+_ANALOG_NOISE = 4 * _RAW_PER_COUNT
+_BRIDGE_NOISE = 100
+# Of a noisy sensor.
+_LOUD = 1 << 13
+_BRIDGE_LOUD = 1 << 20
+
+# The value of each sensor as it is at first: a pump that has nothing to complain of.
+AT_REST: Mapping[str, float] = {
+    "barrel": 20_000,
+    "plunger": 50_000,
+    "battery": 12_000,
+    "rail": 12_000,
+    "temperature": 250,
+}
+
+
+class SensorError(EmulatorError):
+    """There is no such sensor on the board, or it cannot break in that way."""
+
+
+class Noise:
+    """The same numbers in every run, evenly spread over −1 to 1."""
+
+    def __init__(self, seed: int) -> None:
+        self._state = seed * 2654435761 + 1
+
+    def __call__(self) -> float:
+        """The next number (a linear congruential generator: Knuth, MMIX)."""
+        self._state = (self._state * 6364136223846793005 + 1442695040888963407) & (1 << 64) - 1
+        return (self._state >> 32) / (1 << 31) - 1
+
+
+class Sensor(ABC):
+    """One sensor.
+
+    Args:
+        row: of the board's ``SENSORS``.
+
+    Attributes:
+        name: of ``micropump.sensing.SENSOR_NAMES``.
+        value: what is measured, in the unit of the sensor (docs/sensors.md); a number, or a
+            function of the emulated time in ns.
+        fault: how it is broken, of ``faults``; "" for whole.
+        faults: in which ways this kind breaks.
+
+    """
+
+    faults: tuple[str, ...]
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.name = SENSOR_NAMES[row[0]]
+        self.value: float | Callable[[int], float] = AT_REST.get(self.name, 0)
+        self.fault = ""
+        self._noise = Noise(row[0])
+        self._drift_raw = 0.0
+        self._stuck_raw: float | None = None
+
+    def break_it(self, fault: str) -> None:
+        """Break it in one way, mended of any other; SensorError if it cannot break so."""
+        if fault not in self.faults:
+            raise SensorError(
+                f"{self.name} cannot be {fault!r}", "", f"It can be {', '.join(self.faults)}."
+            )
+        self.mend()
+        self.fault = fault
+        self._fault_changed()
+
+    def mend(self) -> None:
+        """Make it whole."""
+        self.fault = ""
+        self._stuck_raw = None
+        self._fault_changed()
+
+    def raw(self, now_ns: int) -> float:
+        """The raw counts that it stands for, drift included, noise not."""
+        value = self.value(now_ns) if callable(self.value) else self.value
+        return float(self.row[_ZERO_RAW] + value * self.row[_DEN] / self.row[_NUM])
+
+    @abstractmethod
+    def attach(self, pico: "EmulatedPico") -> None:
+        """Connect to the pins."""
+
+    @abstractmethod
+    def _fault_changed(self) -> None:
+        """Do at once what the fault does, where nobody asks."""
+
+    def _measured(self, now_ns: int, noise: float, loud: float, drift: float) -> float:
+        """The raw counts with noise, and with the faults that all analog sensors have."""
+        if self._stuck_raw is None:
+            raw = self.raw(now_ns) + noise * self._noise()
+            if self.fault == "noisy":
+                raw += loud * self._noise()
+            elif self.fault == "drifted":
+                raw += drift
+            elif self.fault == "stuck":
+                self._stuck_raw = raw
+            return raw
+        return self._stuck_raw
+
+
+class AnalogSensor(Sensor):
+    """A voltage on a channel of the ADC; a broken or missing wire gives 0 V."""
+
+    faults = ("open", "shorted", "stuck", "noisy", "drifted", "unplugged")
+
+    def attach(self, pico: "EmulatedPico") -> None:
+        """Connect to the ADC."""
+        gpio = self.row[_GPIO]
+        pico.adc.connect(self.row[_AUX] if gpio < 0 else gpio - _FIRST_ADC_GPIO, self._volts)
+
+    def _fault_changed(self) -> None:
+        """Nothing: the next conversion sees it."""
+
+    def _volts(self, now_ns: int) -> float:
+        if self.fault in ("open", "unplugged"):
+            return 0.0
+        if self.fault == "shorted":
+            return REFERENCE_V
+        raw = self._measured(now_ns, _ANALOG_NOISE, _LOUD, _LOUD)
+        return (raw + _RAW_PER_COUNT / 2) / RAW_COUNTS * REFERENCE_V
+
+
+class DigitalSensor(Sensor):
+    """An output that is one of two levels; ``value`` other than 0 is what it is there to notice."""
+
+    faults = ("open", "shorted", "stuck", "unplugged")
+
+    def attach(self, pico: "EmulatedPico") -> None:
+        """Connect to the pin."""
+        self._pins = pico.pins
+        self.set(bool(self.value))
+
+    def set(self, on: bool) -> None:
+        """Say yes or no."""
+        self.value = int(on)
+        self._fault_changed()
+
+    def _fault_changed(self) -> None:
+        gpio = self.row[_GPIO]
+        if self.fault in ("open", "unplugged"):
+            self._pins.release(gpio)
+        elif self.fault == "shorted":
+            self._pins.set(gpio, 0)
+        elif not self.fault:
+            self._pins.set(gpio, bool(self.value) == bool(self.row[_ACTIVE_LEVEL]))
+
+
+class BridgeSensor(Sensor):
+    """A load cell behind an HX711; a broken bridge takes it to an end of its range.
+
+    Attributes:
+        chip: the amplifier.
+
+    """
+
+    faults = ("open", "shorted", "stuck", "noisy", "drifted", "silent", "unplugged")
+
+    def __init__(self, row: Row) -> None:
+        super().__init__(row)
+        self.chip = Hx711(row[_GPIO], row[_AUX], self._counts)
+
+    def attach(self, pico: "EmulatedPico") -> None:
+        """Connect to the pins."""
+        self.chip.attach(pico)
+
+    def _fault_changed(self) -> None:
+        self.chip.silent = self.fault in ("silent", "unplugged")
+
+    def _counts(self, now_ns: int) -> int:
+        if self.fault == "open":
+            return LEAST
+        if self.fault == "shorted":
+            return GREATEST
+        raw = self._measured(now_ns, _BRIDGE_NOISE, _BRIDGE_LOUD, _BRIDGE_LOUD)
+        return min(GREATEST, max(LEAST, round(raw)))
+
+
+class EncoderSensor(Sensor):
+    """An AS5600; ``value`` is the way turned, in 1/4096 of a revolution.
+
+    Attributes:
+        chip: the encoder.
+
+    """
+
+    faults = ("none", "weak", "strong", "stuck", "silent", "unplugged")
+
+    def __init__(self, row: Row, now_ns: Callable[[], int]) -> None:
+        super().__init__(row)
+        self.chip = As5600(lambda: self.raw(now_ns()) / AS5600_COUNTS)
+
+    def attach(self, pico: "EmulatedPico") -> None:
+        """Nothing: it is on a bus."""
+
+    def _fault_changed(self) -> None:
+        self.chip.silent = self.fault in ("silent", "unplugged")
+        self.chip.stuck = self.fault == "stuck"
+        self.chip.magnet = self.fault if self.fault in ("none", "weak", "strong") else "well"
+
+
+class BusPressureSensor(Sensor):
+    """An ABP2.
+
+    Attributes:
+        chip: the sensor.
+
+    """
+
+    faults = ("damaged", "stuck", "noisy", "drifted", "silent", "unplugged")
+
+    def __init__(self, row: Row, now_ns: Callable[[], int]) -> None:
+        super().__init__(row)
+        self.chip = Abp2(self._counts, now_ns)
+
+    def attach(self, pico: "EmulatedPico") -> None:
+        """Nothing: it is on a bus."""
+
+    def _fault_changed(self) -> None:
+        self.chip.silent = self.fault in ("silent", "unplugged")
+        self.chip.damaged = self.fault == "damaged"
+
+    def _counts(self, now_ns: int) -> int:
+        raw = self._measured(now_ns, _RAW_PER_COUNT, _LOUD, _LOUD)
+        return min(RAW_COUNTS - 1, max(0, round(raw)))
+
+
+class SensorsOnPins:
+    """All sensors of a board.
+
+    Args:
+        rows: ``SENSORS`` of the board's module.
+        turns: gives the position of the shaft that the encoder is on, revolutions.
+
+    Attributes:
+        by_name: the sensors, by their names.
+        buses: I2C buses, by the number of their block.
+
+    """
+
+    def __init__(self, rows: Sequence[Row], turns: Callable[[], float]) -> None:
+        self._pico: EmulatedPico | None = None
+        self.by_name: dict[str, Sensor] = {}
+        self.buses: dict[int, I2cBus] = {}
+        for row in rows:
+            sensor = self._sensor(row)
+            self.by_name[sensor.name] = sensor
+            if row[0] == ENCODER:
+                sensor.value = lambda _: turns() * AS5600_COUNTS
+
+    def attach(self, pico: "EmulatedPico") -> None:
+        """Connect everything."""
+        self._pico = pico
+        for sensor in self.by_name.values():
+            sensor.attach(pico)
+        for bus in self.buses.values():
+            bus.attach(pico)
+
+    def __getitem__(self, name: str) -> Sensor:
+        """A sensor by its name; SensorError if the board has none of that name."""
+        try:
+            return self.by_name[name]
+        except KeyError:
+            raise SensorError(
+                f"the board has no sensor {name!r}", "", f"It has {', '.join(self.by_name)}."
+            ) from None
+
+    def _now_ns(self) -> int:
+        return self._pico.now_ns if self._pico else 0
+
+    def _sensor(self, row: Row) -> Sensor:
+        kind = row[_KIND]
+        if kind == "analog":
+            return AnalogSensor(row)
+        if kind == "digital":
+            return DigitalSensor(row)
+        if kind == "hx711":
+            return BridgeSensor(row)
+        number = row[_GPIO] // _GPIOS_PER_I2C % _I2CS
+        bus = self.buses.setdefault(number, I2cBus(number, {}))
+        if kind == "as5600":
+            encoder = EncoderSensor(row, self._now_ns)
+            bus.devices[AS5600_ADDRESS] = encoder.chip
+            return encoder
+        if kind == "abp2":
+            pressure = BusPressureSensor(row, self._now_ns)
+            bus.devices[ABP2_ADDRESS] = pressure.chip
+            return pressure
+        raise SensorError(f"there is no model of a sensor of kind {kind!r}", "", "See sensors.py.")
