@@ -3,6 +3,7 @@
 from micropump import journal
 from micropump.controller import COMPLETED, IDLE, PROGRAMMED, STOPPED, Controller
 from micropump.link import Identity, Link
+from micropump.sensing import SENSORS, Readings
 from micropump.units import CLOCK_MASK
 from micropump_virtual.stepper import VirtualStepper
 
@@ -30,6 +31,7 @@ class VirtualPump:
         containers: how many containers were put in, that of each program included.
         container_ul: what the last of them was said to hold; µL.
         secondary_ul: what secondary infusions brought in all; µL.
+        readings: raw counts of the sensors, as a board's adapters put them.
 
     """
 
@@ -38,6 +40,7 @@ class VirtualPump:
         self.controller = Controller(self.stepper, start_ms & CLOCK_MASK)
         self.link = Link(self.controller, identity)
         self.inputs = self.controller.inputs
+        self.readings = Readings()
         self.now_ms = start_ms
         self.due_ms = start_ms
         self.ticks = 0
@@ -64,6 +67,15 @@ class VirtualPump:
         self.due_ms = now_ms
         self.advance(now_ms)
         return self.take_output()
+
+    def sense(self, fresh: int, failed: int, raw) -> None:
+        """Put samples of sensors: a bit in ``fresh`` or ``failed`` for each, counts by number."""
+        readings = self.readings
+        for sensor in range(SENSORS):
+            if fresh & 1 << sensor:
+                readings.put(sensor, raw[sensor])
+            elif failed & 1 << sensor:
+                readings.fail(sensor)
 
     def item_id(self) -> str:
         """The catalogue id of what the loaded program runs on, or ""."""

@@ -1,6 +1,6 @@
 """The core on this computer as a bench: virtual time, one in-process pump for each test."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from micropump import catalogue
 from micropump.controller import RUNNING, STATE_NAMES, STOPPING
@@ -109,6 +109,10 @@ class _WatchedGround(Ground):
     def set_inputs(self, inputs: Inputs) -> None:
         """Let the pump see other inputs."""
         self._ground.set_inputs(inputs)
+
+    def sense(self, fresh: int, failed: int, raw: Sequence[int]) -> None:
+        """Put samples of sensors into the pump's readings."""
+        self._ground.sense(fresh, failed, raw)
 
     def take_records(self) -> list[Record]:
         """Take what the stepper was handed since the last call, and keep a copy."""

@@ -6,9 +6,15 @@ import random
 from micropump_host.bench.balance import Balance, BalanceErrors
 from micropump_host.bench.benchfile import (
     Bench,
+    ClampInlet,
+    Disconnect,
+    Narrow,
     Occlude,
+    OpenInlet,
     Peristaltic,
     PlantEvent,
+    RaisePump,
+    Reconnect,
     Release,
     SetBackPressure,
     SetContent,
@@ -125,7 +131,7 @@ def apply_event(plant: Plant, event: PlantEvent) -> None:
     """Do to the plant, at its present time, what the event says; ``advance`` it there first.
 
     Raises:
-        ValueError: for an inlet height on a plant that has no inlet.
+        ValueError: for what is done to an inlet on a plant that has none.
 
     """
     match event:
@@ -138,11 +144,27 @@ def apply_event(plant: Plant, event: PlantEvent) -> None:
         case SetHeadHeight():
             plant.set_head_height(event.cm / 100.0)
         case SetInletHeight():
-            if not isinstance(plant, PeristalticPlant):
-                raise ValueError("only a peristaltic plant has an inlet")
-            plant.set_inlet_height(event.cm / 100.0)
+            _with_inlet(plant).set_inlet_height(event.cm / 100.0)
         case SetContent():
             plant.fill(event.ml * 1000.0)
+        case Narrow():
+            plant.narrow(event.times)
+        case Disconnect():
+            plant.disconnect()
+        case Reconnect():
+            plant.reconnect()
+        case RaisePump():
+            plant.raise_pump(event.cm / 100.0)
+        case ClampInlet():
+            _with_inlet(plant).clamp_inlet()
+        case OpenInlet():
+            _with_inlet(plant).open_inlet()
+
+
+def _with_inlet(plant: Plant) -> PeristalticPlant:
+    if not isinstance(plant, PeristalticPlant):
+        raise ValueError("only a peristaltic plant has an inlet")
+    return plant
 
 
 def line_end(bench: Bench) -> LineEnd:
@@ -207,5 +229,7 @@ def _peristaltic_plant(
         wear_percent_per_h=drive.wear_percent_per_h,
         inlet_height_m=drive.inlet_height_cm / 100.0,
         compliance_ul_per_pa=bench.line.compliance_ul_per_kpa * UL_PER_PA_PER_UL_KPA,
+        inlet_compliance_ul_per_pa=drive.inlet_compliance_ul_per_kpa * UL_PER_PA_PER_UL_KPA,
+        greatest_suction_pa=drive.greatest_suction_kpa * 1000.0,
     )
     return PeristalticPlant(geometry, imperfections, line_end(bench))

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -119,6 +120,17 @@ class Ground(ABC):
         self.set_inputs(replace(self.inputs, plunger_ul=plunger_ul))
 
     @abstractmethod
+    def sense(self, fresh: int, failed: int, raw: Sequence[int]) -> None:
+        """Put samples of sensors into the pump's readings; it looks at the next control cycle.
+
+        Args:
+            fresh: a bit for each sensor that has a new sample, by its number in the core.
+            failed: a bit for each that could not be read.
+            raw: counts by the sensor's number.
+
+        """
+
+    @abstractmethod
     def take_records(self) -> list[Record]:
         """Take what the stepper was handed since the last call, in order."""
 
@@ -193,6 +205,10 @@ class CPythonGround(Ground):
         seen.driver_fault = inputs.driver_fault
         seen.plunger_ul = inputs.plunger_ul
 
+    def sense(self, fresh: int, failed: int, raw: Sequence[int]) -> None:
+        """Put samples of sensors into the pump's readings."""
+        self.pump.sense(fresh, failed, raw)
+
     def take_records(self) -> list[Record]:
         """Take what the stepper was handed, aborts in their place."""
         pump = self.pump
@@ -237,6 +253,8 @@ class MicroPythonGround(Ground):
             start_new_session=True,
         )
         self._records: list[Record] = []
+        # Lines that need no answer wait for one that does: a turn of the pipe costs more than they.
+        self._waiting = ""
         self._now_ms = start_ms
         self.due_ms = start_ms
         self.ticks = 0
@@ -264,6 +282,10 @@ class MicroPythonGround(Ground):
         self.inputs = inputs
         self._ask(f"I {int(inputs.interlock_open)} {int(inputs.driver_fault)} {inputs.plunger_ul}")
 
+    def sense(self, fresh: int, failed: int, raw: Sequence[int]) -> None:
+        """Put samples of sensors into the pump's readings."""
+        self._waiting += f"S {fresh} {failed} {' '.join(map(str, raw))}\n"
+
     def take_records(self) -> list[Record]:
         """Take what the stepper was handed since the last call, in order."""
         records, self._records = self._records, []
@@ -279,9 +301,10 @@ class MicroPythonGround(Ground):
         said = b""
         failure: list[str] = []
         try:
-            self._pipe(self._process.stdin).write(line + "\n")
+            self._pipe(self._process.stdin).write(self._waiting + line + "\n")
         except BrokenPipeError:
             failure.append("it has ended")
+        self._waiting = ""
         for answer in self._pipe(self._process.stdout):
             words = answer.split()
             if failure or not words or words[0] not in ("Q", "X", "D", "T"):

@@ -26,5 +26,15 @@ def geometry_of(mechanism: Mechanism) -> SyringeGeometry | PeristalticGeometry:
     )
 
 
+def steps_per_rev(kind: int, drive_id: str) -> int:
+    """Microsteps in a turn of the motor of a drive."""
+    is_syringe = kind == KIND_SYRINGE
+    columns = catalogue.SYRINGE_DRIVE_COLUMNS if is_syringe else catalogue.HEAD_DRIVE_COLUMNS
+    drives = catalogue.SYRINGE_DRIVES if is_syringe else catalogue.HEAD_DRIVES
+    drive = _row(columns, drives, drive_id)
+    turn: int = drive["steps_per_rev"] * drive["microsteps"]
+    return turn
+
+
 def _row(columns: tuple[str, ...], table: tuple[tuple, ...], row_id: str) -> dict:  # type: ignore[type-arg]
     return next(dict(zip(columns, row, strict=True)) for row in table if row[0] == row_id)

@@ -16,12 +16,18 @@ class Motor:
         steps: microsteps made since whoever holds the motor last set this to zero; those backwards
             are taken away.
         zero_ms: the virtual time that is the plant's time zero.
+        turned: microsteps that the shaft has really made since the motor was built; those
+            backwards are taken away, and those that were lost are not in it.
+        losing: how many of the next microsteps it does not make, though they are counted;
+            infinite while it stalls.
 
     """
 
     def __init__(self) -> None:
         self.steps = 0
         self.zero_ms = 0
+        self.turned = 0
+        self.losing = 0.0
         self._waiting: deque[Quantum] = deque()
         # Of the first waiting quantum, edges already made.
         self._made = 0
@@ -45,18 +51,38 @@ class Motor:
             if self._made or quantum.start_ms + QUANTUM_MS >= until_ms:
                 if not self._turn_part(quantum, until_ms, plant):
                     return
-            elif plant is not None:
+            else:
                 # Equally spaced to within the microsecond that the edges are rounded up by.
                 interval_us = quantum.interval_us + quantum.part / quantum.whole
-                plant.step_train(
-                    (quantum.start_ms - self.zero_ms) / 1e3 + quantum.first_us / 1e6,
-                    interval_us / 1e6,
-                    quantum.count,
-                )
+                first_s = (quantum.start_ms - self.zero_ms) / 1e3 + quantum.first_us / 1e6
+                self.make(plant, first_s, interval_us / 1e6, quantum.count)
             if not self._made:
                 self.steps += quantum.count
             self._made = 0
             waiting.popleft()
+
+    def lose(self, steps: float) -> None:
+        """Lose that many of the microsteps that come next; infinite stalls it, 0 frees it."""
+        self.losing = steps
+
+    def make(self, plant: Plant | None, first_s: float, interval_s: float, count: int) -> None:
+        """Turn by ``count`` equally spaced microsteps, less those that are lost.
+
+        Args:
+            plant: what is turned, or None.
+            first_s: when the first is due, in the plant's time, s.
+            interval_s: between two, s.
+            count: how many; negative backwards. ``steps`` is for the caller to count.
+
+        """
+        if self.losing:
+            lost = int(min(self.losing, abs(count)))
+            self.losing -= lost
+            first_s += lost * interval_s
+            count -= lost if count > 0 else -lost
+        self.turned += count
+        if plant is not None:
+            plant.step_train(first_s, interval_s, count)
 
     def _turn_part(self, quantum: Quantum, until_ms: int, plant: Plant | None) -> bool:
         """Make the due edges of a quantum under way; True when it is done."""
@@ -73,9 +99,13 @@ class Motor:
             at_us = quantum.start_ms * 1000 + edge_us
             if at_us > until_ms * 1000:
                 return False
-            if plant is not None:
-                move = plant.step if forward else plant.step_back
-                move((at_us - self.zero_ms * 1000) / 1e6)
+            if self.losing:
+                self.losing -= 1
+            else:
+                self.turned += 1 if forward else -1
+                if plant is not None:
+                    move = plant.step if forward else plant.step_back
+                    move((at_us - self.zero_ms * 1000) / 1e6)
             self._made += 1
             self.steps += 1 if forward else -1
         return True

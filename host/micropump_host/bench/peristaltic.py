@@ -33,6 +33,10 @@ class PeristalticImperfections:
         wear_percent_per_h: stroke volume lost per hour of running time, %.
         inlet_height_m: height of the supply above the pump, m.
         compliance_ul_per_pa: tube and line downstream of the rollers, µL/Pa; above zero.
+        inlet_compliance_ul_per_pa: tube between the rollers and a clamp upstream, µL/Pa; above
+            zero.
+        greatest_suction_pa: below ambient, where the tube lies flat and draws no more, Pa; above
+            zero.
 
     """
 
@@ -46,6 +50,8 @@ class PeristalticImperfections:
     wear_percent_per_h: float
     inlet_height_m: float
     compliance_ul_per_pa: float
+    inlet_compliance_ul_per_pa: float = 5e-4
+    greatest_suction_pa: float = 60_000.0
 
 
 class PeristalticPlant(Plant):
@@ -59,11 +65,16 @@ class PeristalticPlant(Plant):
     """
 
     __slots__ = (
+        "_clamped_at_ul",
         "_compliance_ul_per_pa",
+        "_content_end_ul",
         "_empty_ul",
         "_filling",
         "_filling_per_pa",
+        "_greatest_suction_pa",
         "_harmonics",
+        "_inlet_clamped",
+        "_inlet_compliance_ul_per_pa",
         "_inlet_height_m",
         "_inlet_per_pa",
         "_radian_per_step",
@@ -101,8 +112,14 @@ class PeristalticPlant(Plant):
         self._inlet_per_pa = imperfections.inlet_sensitivity_percent_per_kpa * 1e-5
         self._wear_per_s = imperfections.wear_percent_per_h / 100.0 / SECONDS_PER_HOUR
         self._inlet_height_m = imperfections.inlet_height_m
+        self._inlet_compliance_ul_per_pa = imperfections.inlet_compliance_ul_per_pa
+        self._greatest_suction_pa = imperfections.greatest_suction_pa
         self._swept_ul = 0.0
+        # From here on a stroke is not what it would be: the supply's end, or everywhere (clamped).
         self._empty_ul = math.inf
+        self._content_end_ul = math.inf
+        self._inlet_clamped = False
+        self._clamped_at_ul = 0.0
         self._ripple_ul = self._ripple_at(0)
         super().__init__(ideal_rev_ul / steps_per_rev, line_end)
 
@@ -147,12 +164,14 @@ class PeristalticPlant(Plant):
 
     def fill(self, content_ul: float) -> None:
         """Let the supply hold ``content_ul`` (µL): after that the head turns and moves nothing."""
-        self._empty_ul = self._swept_ul + content_ul
+        self._content_end_ul = self._swept_ul + content_ul
+        if not self._inlet_clamped:
+            self._empty_ul = self._content_end_ul
 
     @property
     def content_ul(self) -> float:
         """What the supply holds, µL; infinite if it was never filled."""
-        return max(0.0, self._empty_ul - self._swept_ul)
+        return max(0.0, self._content_end_ul - self._swept_ul)
 
     def _turn(self, t_s: float, steps: int) -> None:
         self.advance(t_s)
@@ -164,9 +183,40 @@ class PeristalticPlant(Plant):
         swept_ul = (steps * self._step_ul + ripple_ul - self._ripple_ul) * max(filling, 0.0)
         self._ripple_ul = ripple_ul
         if self._swept_ul >= self._empty_ul and swept_ul > 0.0:
-            return
+            if not self._inlet_clamped or self._swept_ul >= self._content_end_ul:
+                return
+            swept_ul *= max(0.0, 1.0 + self.inlet_pressure_pa / self._greatest_suction_pa)
         self._swept_ul += swept_ul
         self._pressure_pa += swept_ul / self._compliance_ul_per_pa
+
+    @property
+    def inlet_pressure_pa(self) -> float:
+        """Pressure before the rollers without flow through the supply's tube, gauge, Pa."""
+        column_pa = column_pressure_pa(self._inlet_height_m, self._density_g_ml)
+        if not self._inlet_clamped:
+            return column_pa
+        return column_pa - (self._swept_ul - self._clamped_at_ul) / self._inlet_compliance_ul_per_pa
+
+    @property
+    def inlet_is_clamped(self) -> bool:
+        """Whether the tube between supply and rollers is closed."""
+        return self._inlet_clamped
+
+    def clamp_inlet(self) -> None:
+        """Close the tube between supply and rollers, at the plant's present time."""
+        self._inlet_clamped = True
+        self._clamped_at_ul = self._swept_ul
+        self._empty_ul = -math.inf
+
+    def open_inlet(self) -> None:
+        """Open it again, at the plant's present time."""
+        self._inlet_clamped = False
+        self._empty_ul = self._content_end_ul
+
+    def raise_pump(self, height_m: float) -> None:
+        """Move the pump up by ``height_m`` (m); supply and line's end stay where they are."""
+        self.set_inlet_height(self._inlet_height_m - height_m)
+        super().raise_pump(height_m)
 
     def set_inlet_height(self, inlet_height_m: float) -> None:
         """Set the height (m) of the supply above the pump, at the plant's present time."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from micropump_host.bench.outlet import column_pressure_pa
 
 SECONDS_PER_HOUR = 3600.0
+# A short open stub: beside any tube and needle it is nothing (docs/physics.md).
+DISCONNECTED_PA_S_PER_UL = 0.5
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,10 @@ class Plant(ABC):
         "_back_pressure_pa",
         "_conductance_ul_per_s_pa",
         "_density_g_ml",
+        "_disconnected",
         "_displaced_zero_ul",
         "_head_height_m",
+        "_narrowing",
         "_occluded",
         "_open_conductance_ul_per_s_pa",
         "_outflow_ul",
@@ -108,6 +112,8 @@ class Plant(ABC):
         self._head_height_m = line_end.head_height_m
         self._density_g_ml = line_end.density_g_ml
         self._occluded = False
+        self._disconnected = False
+        self._narrowing = 1.0
         self._refresh_outlet()
 
     @abstractmethod
@@ -250,6 +256,25 @@ class Plant(ABC):
         self._occluded = False
         self._refresh_outlet()
 
+    def narrow(self, times: float) -> None:
+        """Let the open line resist ``times`` as much as it is built to; 1 mends it."""
+        self._narrowing = times
+        self._refresh_outlet()
+
+    def disconnect(self) -> None:
+        """Take the line off the pump's outlet: almost no resistance, and ambient pressure."""
+        self._disconnected = True
+        self._refresh_outlet()
+
+    def reconnect(self) -> None:
+        """Put the line on again, as it was, at the plant's present time."""
+        self._disconnected = False
+        self._refresh_outlet()
+
+    def raise_pump(self, height_m: float) -> None:
+        """Move the pump up by ``height_m`` (m); what it is connected to stays where it is."""
+        self.set_head_height(self._head_height_m - height_m)
+
     def set_back_pressure(self, back_pressure_pa: float) -> None:
         """Set the gauge pressure (Pa) at the line's end, at the plant's present time."""
         self._back_pressure_pa = back_pressure_pa
@@ -261,8 +286,12 @@ class Plant(ABC):
         self._refresh_outlet()
 
     def _refresh_outlet(self) -> None:
+        if self._disconnected:
+            self._conductance_ul_per_s_pa = 1.0 / DISCONNECTED_PA_S_PER_UL
+            self._outlet_pressure_pa = 0.0
+            return
         self._conductance_ul_per_s_pa = (
-            0.0 if self._occluded else self._open_conductance_ul_per_s_pa
+            0.0 if self._occluded else self._open_conductance_ul_per_s_pa / self._narrowing
         )
         self._outlet_pressure_pa = self._back_pressure_pa + column_pressure_pa(
             self._head_height_m, self._density_g_ml

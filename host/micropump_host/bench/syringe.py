@@ -79,6 +79,7 @@ class SyringePlant(Plant):
     """
 
     __slots__ = (
+        "_area_mm2",
         "_backlash_ul",
         "_bottom_ul",
         "_cd_kinetic_ul",
@@ -125,6 +126,7 @@ class SyringePlant(Plant):
 
         # 1 mm² × 1 mm = 1 µL, and 1 N / 1 mm² = 1 MPa.
         area_mm2 = ideal_area_mm2 * (1.0 + imperfections.bore_error_percent / 100.0) ** 2
+        self._area_mm2 = area_mm2
         # Syringes are filled to a mark, and marks are printed for the nominal bore.
         self._ul_per_mark = area_mm2 / ideal_area_mm2
         self._push_per_step_ul = travel_mm * area_mm2 * (1.0 + imperfections.pitch_error_ppm * 1e-6)
@@ -166,6 +168,12 @@ class SyringePlant(Plant):
     def drive_pressure_pa(self) -> float:
         """The drive's force on the plunger divided by the plunger's area, Pa."""
         return self._drive_pressure_pa(self._pushed_ul - self._raw_displaced_ul())
+
+    @property
+    def drive_force_n(self) -> float:
+        """The drive's force on the plunger, N; negative while the clamp holds the plunger back."""
+        # 1 Pa · 1 mm² = 1 µN.
+        return self.drive_pressure_pa * self._area_mm2 * 1e-6
 
     @property
     def drive_strain_ul(self) -> float:

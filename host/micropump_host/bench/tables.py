@@ -26,6 +26,11 @@ def within(low: float, high: float, *, above: bool = False) -> Any:
     return field(metadata={"low": low, "high": high, "above": above})
 
 
+def one_of(*names: str) -> Any:
+    """Return a dataclass field for one of some names."""
+    return field(metadata={"names": names})
+
+
 def read_text(path: str | Path, what: str, refused: type[MicropumpError]) -> str:
     """Return the text of a file.
 
@@ -96,6 +101,9 @@ def _value(given: Any, wanted: Any, limits: Mapping[str, Any]) -> tuple[Any, str
         return _list_value(given, limits)
     if wanted is bool:
         return given, "" if isinstance(given, bool) else "must be true or false"
+    if "names" in limits:
+        named = given in limits["names"]
+        return given, "" if named else f"unknown{suggestion(str(given), list(limits['names']))}"
     if wanted is str:
         return given, "" if isinstance(given, str) and given else "must be text in quotes"
     return _number_value(given, whole=wanted is int, limits=limits)

@@ -27,17 +27,17 @@ from micropump_host.bench.benchfile import (
     OpenInterlock,
 )
 from micropump_host.bench.build import (
-    apply_event,
     build_balance,
     build_plant,
     build_plunger_sensor,
     change_container,
 )
 from micropump_host.bench.ground import Ground
-from micropump_host.bench.mechanics import geometry_of
+from micropump_host.bench.mechanics import geometry_of, steps_per_rev
 from micropump_host.bench.motor import Motor
 from micropump_host.bench.plant import PeristalticGeometry, Plant, SyringeGeometry
 from micropump_host.bench.sensor import PlungerSensor
+from micropump_host.bench.suite import Suite
 
 _NEVER_MS = 1 << 62
 # A frame with its delimiter, or the beginning of one.
@@ -82,6 +82,7 @@ class VirtualBench:
 
     Attributes:
         now_ms: virtual time since the pump was switched on.
+        suite: the sensors that the bench file fits, read from the moment of switching on.
         plant: as it was at the last sample, event, look or stop; None before the first infusion.
         started_ms: when the present or last infusion started, or None.
 
@@ -111,6 +112,9 @@ class VirtualBench:
         self._secondary_ul = 0
         self._sensor: PlungerSensor | None = None
         self._sensor_ms = _NEVER_MS
+        self.suite = Suite(bench, self.motor, steps_per_rev(kind, drive_id))
+        if self.suite.due_ms <= self.now_ms:
+            self._sense()
 
     @property
     def infusing(self) -> bool:
@@ -141,7 +145,7 @@ class VirtualBench:
             said += self.ground.advance(at_ms)
             self.now_ms = at_ms
             self._take_records()
-            if self.plant is not None and at_ms == moment_ms:
+            if at_ms == moment_ms:
                 self._observe(self.plant)
         return said
 
@@ -156,10 +160,22 @@ class VirtualBench:
         self._end()
         self.ground.close()
 
-    def _observe(self, plant: Plant) -> None:
-        """Bring the plant up to date, do to it what is due, and read the balance if it is time."""
+    def _observe(self, plant: Plant | None) -> None:
+        """Bring the plant up to date, do to it what is due, and read what it is time to read."""
         self.look()
-        self._apply_events(plant)
+        if plant is not None:
+            self._apply_events(plant)
+            self._read_plunger_and_balance(plant)
+        if self.now_ms >= self.suite.due_ms:
+            self._sense()
+
+    def _sense(self) -> None:
+        """Read the sensors, for the pump to look at in its next control cycle."""
+        state = self.ground.state
+        counts = self.suite.sample(self.now_ms, state == STOPPING or state in RUNNING)
+        self.ground.sense(counts.fresh, counts.failed, counts.raw)
+
+    def _read_plunger_and_balance(self, plant: Plant) -> None:
         if self._sensor is not None and self.now_ms >= self._sensor_ms:
             self._sensor_ms += self._sensor.interval_ms
             # A syringe that waits for its start is read as it was put in.
@@ -176,10 +192,11 @@ class VirtualBench:
 
     def _next_ms(self) -> int:
         """The next moment at which something other than the firmware happens."""
+        next_ms = self.suite.due_ms
         if self.started_ms is None:
-            return _NEVER_MS
+            return max(next_ms, self.now_ms + 1)
         # After the record's end too: the motor must not gather the steps of days.
-        next_ms = min(self._sample_ms, self._sensor_ms)
+        next_ms = min(next_ms, self._sample_ms, self._sensor_ms)
         if self._events:
             next_ms = min(next_ms, self.started_ms + round(self._events[0].at_min * 60_000))
         return max(next_ms, self.now_ms + 1)
@@ -190,6 +207,7 @@ class VirtualBench:
         mechanism = build(self.kind, self.ground.item_id, self.drive_id)
         self._programmed = False
         plant = self._plant_for(geometry_of(mechanism))
+        self.suite.begin(plant)
         self._balance = build_balance(self.bench)
         self.started_ms = self.now_ms
         self.motor.steps = 0
@@ -236,10 +254,13 @@ class VirtualBench:
         if ground.state == PROGRAMMED:
             # The plant comes with the start, but the syringe is in.
             mechanism = build(self.kind, ground.item_id, self.drive_id)
-            self._sensor = build_plunger_sensor(self.bench, geometry_of(mechanism))
+            geometry = geometry_of(mechanism)
+            self._sensor = build_plunger_sensor(self.bench, geometry)
+            self.suite.insert(geometry)
         elif self.plant is not None and self._geometry is not None:
             self.look()
             change_container(self.plant, self.bench, self._geometry, ground.container_ul)
+            self.suite.insert(self._geometry)
         if self._sensor is not None:
             self._sensor_ms = self.now_ms + self._sensor.interval_ms
             ground.set_plunger(self._sensor.read_ul(ground.container_ul))
@@ -256,7 +277,7 @@ class VirtualBench:
             if isinstance(event, InputEvent):
                 self._apply_input(event)
             else:
-                apply_event(plant, event)
+                self.suite.apply(event, plant)
 
     def _apply_input(self, event: InputEvent) -> None:
         match event:
