@@ -19,8 +19,8 @@ from micropump_host.library.model import (
     Limit,
     LimitUnit,
     Use,
-    decimal_parts,
 )
+from micropump_host.reading.decimals import decimal_parts
 
 KEY = bytes(range(32))
 TIMED = ("rate", "kvo")

@@ -74,6 +74,7 @@ class Boluses:
     Attributes:
         bolus, demand: what flows.
         cut_steps, cut_bucket: what the one that flowed at the last stop did not give; 0 for none.
+        cut_bolus_steps: what a bolus did not give that was under way at the last stop.
 
     """
 
@@ -83,12 +84,13 @@ class Boluses:
         self.bolus = Flowing(motion, motion.bolus)
         self.demand = Flowing(motion, motion.demand)
         self.cut_steps = 0
+        self.cut_bolus_steps = 0
         self.cut_bucket = DEMAND
 
-    def give(
+    def may_give(
         self, now_ms: int, in_alarm: bool, volume_ul: int, rate_ul_h: int, duration_s: int
     ) -> int:
-        """Begin a bolus at a rate, or over a time (a square bolus). ``OK`` or why not.
+        """Whether a bolus may be, at a rate, or over a time (a square bolus). ``OK`` or why not.
 
         The caller has seen that the program is infusing.
         """
@@ -114,13 +116,21 @@ class Boluses:
             return refusal
         if rate_ul_h > self.greatest_rate_ul_h():
             return COMBINED_ABOVE_RANGE
+        if program.limits and not program.limits.room_for(now_ms, steps):
+            return LIMIT_REACHED
+        return OK
+
+    def give(self, volume_ul: int, rate_ul_h: int, duration_s: int) -> int:
+        """Begin a bolus that may be; returns its steps."""
+        program = self._motion.program
+        steps = program.mechanism.steps_for_ul(volume_ul)
+        if duration_s:
+            rate_ul_h = rate_for_time_ul_h(volume_ul, duration_s)
         if program.limits:
-            if not program.limits.room_for(now_ms, steps):
-                return LIMIT_REACHED
             program.limits.open(steps)
         self.bolus.begin(rate_ul_h, steps)
         self._note(journal.BOLUS_STARTED, steps, rate_ul_h)
-        return OK
+        return steps
 
     def ask(self, now_ms: int, refusal: int, in_alarm: bool) -> int:
         """A patient's demand; counted, whether it is given or not. ``OK`` or why not.
@@ -174,9 +184,10 @@ class Boluses:
     def cancel(self, now_ms: int) -> None:
         """The motor has stopped: what is not given is not going to be. Allocates nothing."""
         self.look(now_ms)
-        self.cut_steps = 0
+        self.cut_steps = self.cut_bolus_steps = 0
         if self.bolus.steps:
             given = self.bolus.given()
+            self.cut_bolus_steps = self.bolus.steps - given
             self._cut(journal.BOLUS_CANCELLED, self.bolus, given)
             self._close(now_ms, given)
         if self.demand.steps:

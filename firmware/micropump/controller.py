@@ -10,6 +10,7 @@ from .boluses import LIMIT_REACHED, Boluses
 from .journal import Journal
 from .mechanism import KIND_PERISTALTIC, Mechanism
 from .motion import Motion
+from .prescription import NO_LIBRARY, OUTSIDE_BIT, Confirming, Prescription, bits_of
 from .program import (
     BOLUS,
     CONTINUOUS,
@@ -69,6 +70,8 @@ DRIVER = 36
 CONTAINER_IS_EMPTY = 44
 CANNOT_TITRATE = 45
 NO_SECONDARY_HERE = 46
+# Of a drug: what was under way was of another one, and is at its end.
+DRUG_IS_CHANGED = 47
 
 # A container is near its end when it holds less than flows in this time, and at least 1 mL (the
 # figure of the Open PCA Pump requirements), or a tenth of a smaller one.
@@ -110,6 +113,9 @@ class Controller:
         state: one of the states above.
         active_alarms: a bit for each row of the alarm table.
         program_id: names the loaded program; 0 without one.
+        prescription: what it was prescribed as; None without one.
+        refused: what the last request was refused for that is beyond a limit (``governor``).
+        asks: what would have to be overridden for it; 0 for a hard limit.
         uptime_s, uptime_ms: since this controller was made.
 
     """
@@ -122,6 +128,9 @@ class Controller:
         self.state = IDLE
         self.active_alarms = 0
         self.program_id = 0
+        self.prescription: Prescription | None = None
+        self.refused: tuple = ()
+        self.asks = 0
         self.uptime_s = 0
         self.uptime_ms = 0
         self.reset_cause = reset_cause
@@ -133,6 +142,9 @@ class Controller:
         self._doses = 0
         self._secondary: Phase | None = None
         self._secondary_id = 0
+        # Of the secondary that is loaded or under way.
+        self._second: Prescription | None = None
+        self._confirming = Confirming()
         self._loading_steps = 0
         self._near_millions = self._near_rest = 0
         self._near_ul = 0
@@ -190,11 +202,23 @@ class Controller:
 
     # -- commands: each returns OK or why not --------------------------------------------------
 
-    def load(self, now_ms: int, program: Program, program_id: int) -> int:
-        """Take a program that ``therapy.make`` has made. Not while one is under way."""
+    def load(self, now_ms: int, program: Program, program_id: int, prescription=None) -> int:
+        """Take a program that ``therapy.make`` has made. Not while one is under way.
+
+        Args:
+            now_ms: the time.
+            program: what is to be delivered.
+            program_id: names it.
+            prescription: what it was prescribed as (a Prescription); without one, nothing limits
+                it but its mechanism.
+
+        """
         self.tick(now_ms, self.inputs)
         if self.state not in (IDLE, PROGRAMMED, COMPLETED, STOPPED):
             return WRONG_STATE
+        self.prescription = prescription
+        self._second = None
+        self._confirming.forget()
         self.motion.load(program)
         self._ended = False
         self._phase = -1
@@ -210,10 +234,23 @@ class Controller:
         self._fill(program.content_ul)
         self.program_id = program_id
         self.state = PROGRAMMED
-        self._note(journal.PROGRAMMED, program.first_rate_ul_h(), program.vtbi_ul)
+        order_id = prescription.order_id if prescription else ""
+        self._note(journal.PROGRAMMED, program.first_rate_ul_h(), program.vtbi_ul, order_id)
+        self._note_prescription(prescription)
         return OK
 
-    def load_secondary(self, now_ms: int, phase: Phase, program_id: int) -> int:
+    def change_drug(self, now_ms: int, drug_id: str) -> int:
+        """A drug is to be programmed: the infusion of another one is stopped, and at its end.
+
+        ``OK`` if there is none under way.
+        """
+        self.tick(now_ms, self.inputs)
+        if self._is_under_way() and self._is_other_drug(drug_id):
+            self._end_for_drug(now_ms, drug_id)
+            return DRUG_IS_CHANGED
+        return OK
+
+    def load_secondary(self, now_ms: int, phase: Phase, program_id: int, prescription=None) -> int:
         """Take a secondary infusion that therapy has made; it is started by its id."""
         self.tick(now_ms, self.inputs)
         refusal = self._may_insert()
@@ -221,18 +258,25 @@ class Controller:
             return refusal
         self._secondary = phase
         self._secondary_id = program_id
+        self._second = prescription
+        self._confirming.forget()
+        self._note_prescription(prescription)
         return OK
 
-    def start(self, now_ms: int, program_id: int) -> int:
-        """Start the loaded program; ``program_id`` shows that it is the one that was meant."""
+    def start(self, now_ms: int, program_id: int, overrides: int = 0) -> int:
+        """Start the loaded program; ``program_id`` shows that it is the one that was meant.
+
+        Beyond soft limits it takes two: the first start is refused for them, and the second, which
+        names them in ``overrides``, starts.
+        """
         self.tick(now_ms, self.inputs)
         if self._secondary_id and program_id == self._secondary_id:
-            return self._start_secondary(now_ms)
+            return self._start_secondary(now_ms, overrides)
         if self.state != PROGRAMMED:
             return WRONG_STATE
         if program_id != self.program_id:
             return OTHER_PROGRAM
-        refusal = self._may_run()
+        refusal = self._may_run() or self._may_begin(self.prescription, program_id, overrides)
         if refusal:
             return refusal
         program = self.motion.program
@@ -297,8 +341,11 @@ class Controller:
             self._note_delivered(journal.STOPPED)
         return OK
 
-    def set_rate(self, now_ms: int, rate_ul_h: int) -> int:
-        """Titrate the running infusion; no gap, and no step is lost or doubled."""
+    def set_rate(self, now_ms: int, rate_ul_h: int, overrides: int = 0) -> int:
+        """Titrate the running infusion; no gap, and no step is lost or doubled.
+
+        Beyond a soft limit it takes two, as a start does.
+        """
         self.tick(now_ms, self.inputs)
         motion = self.motion
         if self.state not in (INFUSING, PAUSED) or motion.finished:
@@ -308,8 +355,14 @@ class Controller:
         if phase.bucket != INFUSED:
             return WRONG_STATE
         refusal = self._may_titrate(now_ms, rate_ul_h)
+        if not refusal and self.prescription:
+            findings = self.prescription.judge_rate(rate_ul_h)
+            asked = (journal.RATE_CHANGED, rate_ul_h)
+            refusal = self._may_exceed(self.prescription, asked, findings, overrides)
         if refusal:
             return refusal
+        if self.prescription:
+            self.prescription.take_rate(rate_ul_h)
         if program.limits:
             program.limits.set_basal(now_ms, basal_steps(program, rate_ul_h))
         self._note(journal.RATE_CHANGED, phase.rate_ul_h, rate_ul_h)
@@ -319,12 +372,29 @@ class Controller:
         self._set_near()
         return OK
 
-    def bolus(self, now_ms: int, volume_ul: int, rate_ul_h: int, duration_s: int) -> int:
-        """Give a bolus on top of the infusion: at a rate, or over a time (a square bolus)."""
+    def bolus(
+        self, now_ms: int, volume_ul: int, rate_ul_h: int, duration_s: int, overrides: int = 0
+    ) -> int:
+        """Give a bolus on top of the infusion: at a rate, or over a time (a square bolus).
+
+        Beyond a soft limit it takes two, as a start does.
+        """
         self.tick(now_ms, self.inputs)
         if self.state != INFUSING:
             return WRONG_STATE
-        return self.boluses.give(now_ms, self._in_alarm(), volume_ul, rate_ul_h, duration_s)
+        in_alarm = self._in_alarm()
+        refusal = self.boluses.may_give(now_ms, in_alarm, volume_ul, rate_ul_h, duration_s)
+        prescription = self.prescription
+        if prescription and not refusal:
+            findings = prescription.judge_bolus(self.uptime_s, volume_ul, self.mechanism())
+            asked = (journal.BOLUS_STARTED, volume_ul, rate_ul_h, duration_s)
+            refusal = self._may_exceed(prescription, asked, findings, overrides)
+        if refusal:
+            return refusal
+        steps = self.boluses.give(volume_ul, rate_ul_h, duration_s)
+        if prescription:
+            prescription.take_bolus(self.uptime_s, steps)
+        return OK
 
     def demand(self, now_ms: int) -> int:
         """A patient asks for a dose. Counted, whether it is given or not."""
@@ -332,11 +402,17 @@ class Controller:
         refusal = OK if self.state == INFUSING else WRONG_STATE
         return self.boluses.ask(now_ms, refusal, self._in_alarm())
 
-    def change_container(self, now_ms: int, content_ul: int) -> int:
-        """A container with so much in it is in place of the last; the therapy is kept."""
+    def change_container(self, now_ms: int, content_ul: int, drug_id: str = "") -> int:
+        """A container with so much in it is in place of the last; the therapy is kept.
+
+        But of another drug, if one is named: that ends it.
+        """
         self.tick(now_ms, self.inputs)
         if self.state not in (PROGRAMMED, PAUSED, ALARM) or self.motion.program.reverse:
             return WRONG_STATE
+        if self._is_other_drug(drug_id):
+            self._end_for_drug(now_ms, drug_id)
+            return DRUG_IS_CHANGED
         self._note(journal.CONTAINER_CHANGED, content_ul, self.content_ul())
         self.motion.change_container(content_ul)
         self._fill(content_ul)
@@ -358,6 +434,10 @@ class Controller:
             else:
                 self.state = COMPLETED if self.motion.finished else PAUSED
         return OK
+
+    def may_install(self) -> int:
+        """Whether the library may be changed: not while a program is loaded that it limits."""
+        return OK if self.state in (IDLE, COMPLETED, STOPPED) else WRONG_STATE
 
     def may_restart(self) -> int:
         """Whether the processor may be restarted: not while a therapy is under way or in alarm."""
@@ -469,7 +549,80 @@ class Controller:
         parts = self.mechanism()
         return -(-parts.nl_for_steps(self.boluses.left_steps()) // 1000) if parts else 0
 
+    def prescribed(self) -> Prescription | None:
+        """What flows, or is to flow, was prescribed as: the program, or its secondary."""
+        motion = self.motion
+        if self._second and motion.program.phases[motion.phase].bucket == SECONDARY:
+            return self._second
+        return self.prescription
+
     # -- starting -----------------------------------------------------------------------------
+
+    def _is_under_way(self) -> bool:
+        return self.state in RUNNING or self.state in (PAUSED, STOPPING, ALARM)
+
+    def _is_other_drug(self, drug_id: str) -> bool:
+        """Whether another drug than that of the program is named."""
+        return bool(drug_id and self.prescription and drug_id != self.prescription.drug_id)
+
+    def _end_for_drug(self, now_ms: int, drug_id: str) -> None:
+        self._note(journal.DRUG_CHANGED, 0, 0, drug_id)
+        self.stop(now_ms)
+
+    def _note_prescription(self, prescription) -> None:
+        if not prescription:
+            return
+        if prescription.asked_by:
+            self._note(journal.ASKED_BY, 0, 0, prescription.asked_by)
+        if prescription.drug_id:
+            drug_id = prescription.drug_id
+            self._note(journal.DRUG, prescription.version, prescription.weight_g, drug_id)
+        if prescription.care_area:
+            self._note(journal.CARE_AREA, 0, 0, prescription.care_area)
+        if prescription.standing > NO_LIBRARY or (
+            prescription.standing == NO_LIBRARY and prescription.drug_id
+        ):
+            self._note(journal.OUTSIDE_LIBRARY, prescription.standing, 0)
+
+    def _may_begin(self, prescription, program_id: int, overrides: int) -> int:
+        """Whether a program may start, for all that its drug's limits say."""
+        if not prescription:
+            return OK
+        asked = (journal.STARTED, program_id)
+        findings = prescription.findings
+        if self._confirming.is_confirmed(self.uptime_s, asked, prescription.asks(), overrides):
+            self._override(prescription, findings, prescription.asks())
+            return OK
+        return self._ask(prescription, findings, prescription.asks())
+
+    def _may_exceed(self, prescription, asked: tuple, findings: list, overrides: int) -> int:
+        """Whether what was asked for may be, beyond what ``findings`` say."""
+        refusal = prescription.refuse_hard(findings)
+        if refusal:
+            self.refused = prescription.refused
+            self.asks = 0
+            return refusal
+        bits = bits_of(findings)
+        if self._confirming.is_confirmed(self.uptime_s, asked, bits, overrides):
+            self._override(prescription, findings, bits)
+            return OK
+        return self._ask(prescription, findings, bits)
+
+    def _ask(self, prescription, findings: list, bits: int) -> int:
+        """Refuse what has to be asked for again, with ``bits`` overridden."""
+        refusal = prescription.refuse_soft(findings)
+        self.refused = prescription.refused
+        self.asks = bits
+        return refusal
+
+    def _override(self, prescription, findings: list, bits: int) -> None:
+        if not bits:
+            return
+        prescription.override(bits)
+        for kind, level, _, value, _ in findings:
+            self._note(journal.OVERRIDDEN, kind << 8 | level, value)
+        if bits >> OUTSIDE_BIT & 1:
+            self._note(journal.OVERRIDDEN, OUTSIDE_BIT << 8, prescription.standing)
 
     def _may_run(self) -> int:
         motion = self.motion
@@ -513,9 +666,11 @@ class Controller:
                 return NO_SECONDARY_HERE
         return OK
 
-    def _start_secondary(self, now_ms: int) -> int:
+    def _start_secondary(self, now_ms: int, overrides: int) -> int:
         """The secondary before what is left of the program, which goes on afterwards."""
         refusal = self._may_insert() or self._may_run()
+        if not refusal:
+            refusal = self._may_begin(self._second, self._secondary_id, overrides)
         if refusal:
             return refusal
         motion = self.motion
@@ -531,7 +686,8 @@ class Controller:
         self._secondary_id = 0
         motion.insert([phase])
         self._phase = -1
-        self._note(journal.SECONDARY_STARTED, phase.rate_ul_h, 0)
+        order_id = self._second.order_id if self._second else ""
+        self._note(journal.SECONDARY_STARTED, phase.rate_ul_h, 0, order_id)
         self._run(now_ms)
         self._look(now_ms)
         return OK
@@ -663,6 +819,8 @@ class Controller:
         # A halt in the first quantum of a phase is the first to know of it.
         self._look(now_ms)
         self.boluses.cancel(now_ms)
+        if self.prescription and self.boluses.cut_bolus_steps:
+            self.prescription.cut_bolus(self.boluses.cut_bolus_steps)
         if self.motion.mismatch:
             self.state = ALARM
             self.raise_alarm(alarms.STEP_MISMATCH)
@@ -789,8 +947,8 @@ class Controller:
         self._ended = self.state == STOPPING and self._then == STOPPED
         self.state = ALARM
 
-    def _note(self, code: int, a: int, b: int) -> None:
-        self.journal.append(self.uptime_s, self.uptime_ms, code, a, b)
+    def _note(self, code: int, a: int, b: int, text: str = "") -> None:
+        self.journal.append(self.uptime_s, self.uptime_ms, code, a, b, text)
 
     def _note_delivered(self, code: int) -> None:
         self._note_steps(code, self.motion.program.phases[self.motion.phase].bucket)

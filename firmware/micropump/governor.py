@@ -8,6 +8,7 @@ the names of the wire's fields, and such that it has accepted them.
 
 from .library import (
     AMOUNT_MASK,
+    BOLUS,
     DAILY,
     DEMAND,
     DOSE,
@@ -135,6 +136,38 @@ def judge_program(limits: Limits, order: dict, kind: int, concentration, weight_
     _JUDGES[kind](judge, order)
     numerator, denominator = daily_ul(order, kind)
     judge.judge(DAILY, "", numerator, denominator)
+    return judge.findings
+
+
+def judge_bolus(
+    limits: Limits, order: dict, kind: int, volumes_ul: tuple, concentration, weight_g: int
+) -> list:
+    """All that a bolus is beyond: by itself, and with what any day has of its therapy.
+
+    A bolus is of the VTBI, which comes to its end the sooner; where windows limit a PCA, they
+    limit its boluses too.
+
+    Args:
+        limits: as found in the library.
+        order: of the therapy that is under way, continuous or a PCA.
+        kind: which of them.
+        volumes_ul: (this bolus, those of the last 24 h, all before it); µL.
+        concentration: as ``Library.concentration`` has it, or None.
+        weight_g: body weight, 0 if it is not told.
+
+    """
+    volume_ul, recent_ul, before_ul = volumes_ul
+    judge = _Judge(limits, concentration, weight_g)
+    judge.judge(BOLUS, "volume_ul", volume_ul)
+    if kind == PCA and _most_by_windows(order, DAY_S)[0]:
+        return judge.findings
+    rest = dict(order)
+    rest["rate_ul_h"] = order["rate_ul_h"]
+    if kind == CONTINUOUS:
+        rest["rate_ul_h"] = _rate_ul_h(order, order["vtbi_ul"])
+    rest["vtbi_ul"] = max(0, order["vtbi_ul"] - before_ul - volume_ul)
+    numerator, denominator = daily_ul(rest, kind)
+    judge.judge(DAILY, "", numerator + (recent_ul + volume_ul) * denominator, denominator)
     return judge.findings
 
 

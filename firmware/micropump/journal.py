@@ -8,7 +8,8 @@ from array import array
 
 CAPACITY = 256
 
-# Event codes; the numbers go over the wire. (code, name, what a is, what b is)
+# Event codes; the numbers go over the wire. (code, name, what a is, what b is); some have a text:
+# the order, who asked, the drug, the care area.
 BOOTED = 1
 PROGRAMMED = 2
 STARTED = 3
@@ -37,6 +38,16 @@ SECONDARY_STARTED = 25
 SECONDARY_DONE = 26
 CONTAINER_CHANGED = 27
 PHASE_STARTED = 28
+ASKED_BY = 29
+DRUG = 30
+CARE_AREA = 31
+OUTSIDE_LIBRARY = 32
+OVERRIDDEN = 33
+DRUG_CHANGED = 34
+LIBRARY_INSTALLED = 35
+LIBRARY_REFUSED = 36
+LIBRARY_MISSING = 37
+KEY_SET = 38
 
 EVENTS = (
     (BOOTED, "booted", "reset cause", ""),
@@ -67,6 +78,16 @@ EVENTS = (
     (SECONDARY_DONE, "secondary done", "million steps", "steps"),
     (CONTAINER_CHANGED, "container changed", "content µL", "left before µL"),
     (PHASE_STARTED, "phase started", "phase", "rate µL/h"),
+    (ASKED_BY, "asked by", "", ""),
+    (DRUG, "drug", "library version", "weight g"),
+    (CARE_AREA, "care area", "", ""),
+    (OUTSIDE_LIBRARY, "outside the library", "standing", ""),
+    (OVERRIDDEN, "soft limit overridden", "limit", "figure"),
+    (DRUG_CHANGED, "drug changed", "", ""),
+    (LIBRARY_INSTALLED, "library installed", "version", "bytes"),
+    (LIBRARY_REFUSED, "library refused", "error", "at"),
+    (LIBRARY_MISSING, "no library", "why", ""),
+    (KEY_SET, "library key set", "", ""),
 )
 
 
@@ -81,12 +102,13 @@ class Journal:
         self._code = array("b", empty)
         self._a = array("l", empty)
         self._b = array("l", empty)
+        self._text = [""] * CAPACITY
 
     def first_kept(self) -> int:
         """The number of the oldest entry still kept."""
         return max(0, self.next_number - CAPACITY)
 
-    def append(self, uptime_s: int, uptime_ms: int, code: int, a: int, b: int) -> None:
+    def append(self, uptime_s: int, uptime_ms: int, code: int, a: int, b: int, text="") -> None:
         """Add an entry at an uptime of ``uptime_s`` s and ``uptime_ms`` ms."""
         at = self.next_number % CAPACITY
         self._uptime_s[at] = uptime_s
@@ -94,10 +116,11 @@ class Journal:
         self._code[at] = code
         self._a[at] = a
         self._b[at] = b
+        self._text[at] = text
         self.next_number += 1
 
-    def entry(self, number: int) -> tuple[int, int, int, int, int, int]:
-        """``(number, uptime_s, uptime_ms, code, a, b)``; IndexError if it is not kept."""
+    def entry(self, number: int) -> tuple:
+        """``(number, uptime_s, uptime_ms, code, a, b, text)``; IndexError if it is not kept."""
         if not self.first_kept() <= number < self.next_number:
             raise IndexError(number)
         at = number % CAPACITY
@@ -108,4 +131,5 @@ class Journal:
             self._code[at],
             self._a[at],
             self._b[at],
+            self._text[at],
         )

@@ -557,13 +557,17 @@ def verify_sums(read, size: int, key) -> Library:
         return library
     if not library.is_signed:
         raise ImageError(NOT_SIGNED)
-    wrong = 0
-    # As long for any wrong one, so that none can be guessed byte by byte.
-    for one, other in zip(mac.digest(), signature):
-        wrong |= one ^ other
-    if wrong:
+    if not is_same(mac.digest(), signature):
         raise ImageError(BAD_SIGNATURE)
     return library
+
+
+def is_same(expected: bytes, given: bytes) -> bool:
+    """Whether two digests are the same; as long for any wrong one, so that none can be guessed."""
+    wrong = len(expected) ^ len(given)
+    for one, other in zip(expected, given):
+        wrong |= one ^ other
+    return not wrong
 
 
 def _read(read, offset: int, length: int) -> bytes:

@@ -8,9 +8,12 @@ command; the same number with other content is an error, never a guess.
 from binascii import crc32
 
 from . import VERSION as FIRMWARE_VERSION
-from . import alarms, boluses, journal, mechanism, therapy, wire
+from . import alarms, boluses, journal, library, mechanism, prescription, therapy, wire
 from . import program as programs
+from . import shelf as shelf_
 from .controller import OK, WRONG_STATE, Controller
+from .prescription import LimitError, Prescription
+from .shelf import ShelfError
 from .units import LEAST_RATE_UL_H, MILLION, elapsed_ms
 from .wire import WireError
 
@@ -29,7 +32,6 @@ _BUCKETS = (
     programs.INFUSED, programs.KVO, programs.PRIMED, programs.BOLUS, programs.DEMAND,
     programs.SECONDARY, programs.RETRACTED,
 )  # fmt: skip
-_LONGEST_FRAME_BYTES = wire.HEADER_BYTES + wire.GREATEST_BODY_BYTES + wire.CRC_BYTES + 2
 
 
 class Identity:
@@ -72,11 +74,17 @@ class Link:
     Attributes:
         restart_into: what the adapter shall restart into once the answers are out; 0 for nothing.
 
+    Args:
+        controller: the pump.
+        identity: what it says of itself.
+        shelf: where its drug library is (a Shelf).
+
     """
 
-    def __init__(self, controller: Controller, identity: Identity) -> None:
+    def __init__(self, controller: Controller, identity: Identity, shelf) -> None:
         self.controller = controller
         self.identity = identity
+        self.shelf = shelf
         self.outbox = bytearray()
         self.restart_into = 0
         self._inbox = bytearray()
@@ -90,12 +98,14 @@ class Link:
         self._silent = False
         self._telemetry_ms = 0
         self._told_ms = 0
+        if shelf.missing != shelf_.NONE_INSTALLED:
+            self._note_library()
 
     def receive(self, now_ms: int, data: bytes) -> None:
         """Take bytes from the host at ``now_ms``; every whole frame is answered."""
         for byte in data:
             if byte:
-                if len(self._inbox) < _LONGEST_FRAME_BYTES:
+                if len(self._inbox) < wire.GREATEST_STUFFED_BYTES:
                     self._inbox.append(byte)
                 else:
                     self._skipping = True
@@ -176,6 +186,14 @@ class Link:
         self._telemetry_ms = 0
         self._note(journal.SESSION_OPENED)
 
+    def _note_library(self) -> None:
+        """What is installed, or why what is there is not used."""
+        shelf = self.shelf
+        if shelf.library:
+            self._note(journal.LIBRARY_INSTALLED, shelf.library.version, shelf.library.size)
+        else:
+            self._note(journal.LIBRARY_MISSING, shelf.missing)
+
     def _note(self, code: int, a: int = 0, b: int = 0) -> None:
         controller = self.controller
         controller.journal.append(controller.uptime_s, controller.uptime_ms, code, a, b)
@@ -188,6 +206,8 @@ class Link:
             return wire.REPLY | wire.HELLO, self._info()
         if message == wire.STATUS:
             return wire.REPLY | wire.STATUS, self._status()
+        if message == wire.LIBRARY_INFO:
+            return wire.REPLY | wire.LIBRARY_INFO, self._library_info()
         if message == wire.LOG:
             return wire.REPLY | wire.LOG, self._events(values[0])
         if message in PROGRAMS:
@@ -203,9 +223,9 @@ class Link:
         elif message == wire.RESTART:
             self._restart(values[0])
         elif message == wire.SET_RATE:
-            self._set_rate(now_ms, values[0])
+            self._set_rate(now_ms, values)
         elif message == wire.START:
-            _obey(controller.start(now_ms, values[0]))
+            self._start(now_ms, values)
         elif message == wire.PAUSE:
             _obey(controller.pause(now_ms))
         elif message == wire.RESUME:
@@ -217,7 +237,14 @@ class Link:
         elif message == wire.DEMAND:
             _obey(controller.demand(now_ms))
         elif message == wire.CHANGE_CONTAINER:
-            self._change_container(now_ms, values[0])
+            self._change_container(now_ms, values)
+        elif message in (
+            wire.LIBRARY_BEGIN,
+            wire.LIBRARY_PART,
+            wire.LIBRARY_COMMIT,
+            wire.PROVISION,
+        ):
+            self._install(message, values)
         elif message == wire.ACKNOWLEDGE:
             _obey(controller.acknowledge(now_ms))
         else:
@@ -226,6 +253,7 @@ class Link:
 
     def _program(self, now_ms: int, message: int, values: list, program_id: int) -> tuple:
         order = _named(message, values)
+        _obey(self.controller.change_drug(now_ms, order["drug_id"]))
         kind = order["kind"]
         if kind != self.identity.kind:
             fitted = self.identity.kind
@@ -238,14 +266,22 @@ class Link:
             program = therapy.make(PROGRAMS[message], parts, order)
         except therapy.RefusedError as error:
             raise _explained(error, message) from None
-        _obey(self.controller.load(now_ms, program, program_id))
+        prescribed = self._prescribed(order, PROGRAMS[message], message)
+        _obey(self.controller.load(now_ms, program, program_id, prescribed))
         flow = (
             program.first_rate_ul_h(),
             program.peak_ul_h(),
             program.vtbi_ul,
             program.duration_s(),
         )
-        return self._accepted(program_id, program, program.warnings, flow)
+        return self._accepted(program_id, program, program.warnings, flow, prescribed, message)
+
+    def _prescribed(self, order: dict, kind: int, message: int) -> Prescription:
+        try:
+            return Prescription(order, kind, self.shelf.library)
+        except LimitError as error:
+            code = prescription.code_of(error.finding)
+            raise _beyond(code, error.finding, 0, message) from None
 
     def _secondary(self, now_ms: int, values: list, program_id: int) -> tuple:
         message = wire.PROGRAM_SECONDARY
@@ -257,16 +293,24 @@ class Link:
             phase = therapy.make_secondary(program, order)
         except therapy.RefusedError as error:
             raise _explained(error, message) from None
-        _obey(self.controller.load_secondary(now_ms, phase, program_id))
+        alone = prescription.secondary_order(order)
+        prescribed = self._prescribed(alone, programs.CONTINUOUS, message)
+        _obey(self.controller.load_secondary(now_ms, phase, program_id, prescribed))
         seconds = (program.flow_ms(phase, phase.steps()) + 500) // 1000
         flow = (phase.rate_ul_h, phase.rate_ul_h, order["vtbi_ul"], seconds)
         warnings = 0
         if therapy.is_rounded(order, phase.rate_ul_h, order["vtbi_ul"]):
             warnings = therapy.WARN_RATE_ROUNDED
-        return self._accepted(program_id, program, warnings, flow)
+        return self._accepted(program_id, program, warnings, flow, prescribed, message)
 
-    def _accepted(self, program_id: int, program, warnings: int, flow: tuple) -> tuple:
+    def _accepted(
+        self, program_id: int, program, warnings: int, flow: tuple, prescribed, message: int
+    ) -> tuple:
         """What the host is told; ``flow`` is (rate and peak rate µL/h, VTBI µL, duration s)."""
+        findings = []
+        for kind, level, field, value, bound in prescribed.findings:
+            place = _place_of(message, field)
+            findings.append((kind, level, place, min(value, _U32), max(0, min(bound, _U32))))
         parts = program.mechanism
         rate_ul_h, peak_ul_h, vtbi_ul, duration_s = flow
         return (
@@ -280,12 +324,24 @@ class Link:
             parts.least_rate_ul_h,
             parts.nl_num,
             parts.nl_den,
+            prescribed.standing,
+            findings,
         )
+
+    def _start(self, now_ms: int, values: list) -> None:
+        controller = self.controller
+        program_id, overrides = values
+        refusal = controller.start(now_ms, program_id, overrides)
+        if refusal >= prescription.HARD_LIMIT:
+            raise _beyond(refusal, controller.refused, controller.asks, wire.START)
+        _obey(refusal)
 
     def _bolus(self, now_ms: int, values: list) -> None:
         controller = self.controller
-        volume_ul, rate_ul_h, duration_s = values
-        refusal = controller.bolus(now_ms, volume_ul, rate_ul_h, duration_s)
+        volume_ul, rate_ul_h, duration_s, overrides = values
+        refusal = controller.bolus(now_ms, volume_ul, rate_ul_h, duration_s, overrides)
+        if refusal >= prescription.HARD_LIMIT:
+            raise _beyond(refusal, controller.refused, controller.asks, wire.BOLUS)
         if duration_s:
             rate_ul_h = min(therapy.rate_for_time_ul_h(volume_ul, duration_s), _U32)
         if refusal in (
@@ -300,12 +356,13 @@ class Link:
             raise WireError(refusal, 0, volume_ul, therapy.LEAST_DOSE_UL, greatest)
         _obey(refusal)
 
-    def _change_container(self, now_ms: int, content_ul: int) -> None:
+    def _change_container(self, now_ms: int, values: list) -> None:
+        content_ul, drug_id = values
         parts = self.controller.mechanism()
         capacity_ul = parts.capacity_ul if parts else 0
         if capacity_ul and content_ul > capacity_ul:
             raise WireError(therapy.CONTENT_ABOVE_CAPACITY, 0, content_ul, 0, capacity_ul)
-        _obey(self.controller.change_container(now_ms, content_ul))
+        _obey(self.controller.change_container(now_ms, content_ul, drug_id))
 
     def _restart(self, into: int) -> None:
         if not self.identity.can_restart:
@@ -313,9 +370,47 @@ class Link:
         _obey(self.controller.may_restart())
         self.restart_into = into
 
-    def _set_rate(self, now_ms: int, rate_ul_h: int) -> None:
+    def _install(self, message: int, values: list) -> None:
+        """A step of a library's installation, or its key."""
+        shelf = self.shelf
+        _obey(self.controller.may_install())
+        try:
+            if message == wire.LIBRARY_BEGIN:
+                shelf.begin(values[0])
+            elif message == wire.LIBRARY_PART:
+                shelf.take(values[0], values[1])
+            elif message == wire.LIBRARY_COMMIT:
+                shelf.commit()
+                self._note_library()
+            else:
+                shelf.provision(values[0], values[1])
+                self._note(journal.KEY_SET)
+        except ShelfError as error:
+            self._note(journal.LIBRARY_REFUSED, error.code, error.at)
+            raise WireError(error.code, 0, error.at) from None
+
+    def _library_info(self) -> tuple:
+        shelf = self.shelf
+        found = shelf.library
+        return (
+            shelf.missing,
+            shelf.has_key(),
+            found.version if found else 0,
+            found.size if found else 0,
+            found.library_id() if found else "",
+            found.name() if found else "",
+            found.drugs if found else 0,
+            shelf.sha256,
+            shelf.received_bytes,
+            shelf.capacity_bytes(),
+        )
+
+    def _set_rate(self, now_ms: int, values: list) -> None:
         controller = self.controller
-        refusal = controller.set_rate(now_ms, rate_ul_h)
+        rate_ul_h, overrides = values
+        refusal = controller.set_rate(now_ms, rate_ul_h, overrides)
+        if refusal >= prescription.HARD_LIMIT:
+            raise _beyond(refusal, controller.refused, controller.asks, wire.SET_RATE)
         if refusal in (
             therapy.RATE_BELOW_RANGE,
             therapy.RATE_ABOVE_RANGE,
@@ -349,6 +444,7 @@ class Link:
         program = motion.program
         parts = program.mechanism if program else None
         limits = program.limits if program else None
+        prescribed = controller.prescribed()
         counts: list = []
         for bucket in _BUCKETS:
             counts.append(motion.delivered_millions[bucket])
@@ -374,6 +470,9 @@ class Link:
             limits.given & 0xFFFF if limits else 0,
             controller.lockout_left_s(),
             controller.bolus_left_ul(),
+            prescribed.drug_id if prescribed else "",
+            prescribed.standing if prescribed else 0,
+            prescribed.overrides if prescribed else 0,
             parts.nl_num if parts else 0,
             parts.nl_den if parts else 0,
             controller.uptime_s,
@@ -397,7 +496,9 @@ def _obey(refusal: int) -> None:
 def _error_frame(error: WireError, session: int, sequence: int) -> bytes:
     # Figures can be more than can be told: steps of a therapy come to any volume.
     figures = [max(0, min(figure, _U32)) for figure in (error.value, error.least, error.greatest)]
-    return wire.encode(wire.ERROR, session, sequence, [error.code, error.field] + figures)
+    return wire.encode(
+        wire.ERROR, session, sequence, [error.code, error.field] + figures + [error.asks]
+    )
 
 
 def _named(message: int, values: list) -> dict:
@@ -408,8 +509,23 @@ def _named(message: int, values: list) -> dict:
 
 def _explained(error: therapy.RefusedError, message: int) -> WireError:
     """A therapy's refusal with the number of the field that is to blame."""
+    place = _place_of(message, error.field)
+    if place == wire.NO_FIELD:
+        return WireError(error.code)
+    return WireError(error.code, place, error.value, error.least, error.greatest)
+
+
+def _beyond(code: int, finding: tuple, asks: int, message: int) -> WireError:
+    """What is beyond a limit, with the figure that is within it."""
+    _, level, field, value, bound = finding
+    least, greatest = (bound, 0) if level < library.TYPICAL else (0, bound)
+    return WireError(code, _place_of(message, field), value, least, greatest, asks)
+
+
+def _place_of(message: int, name: str) -> int:
+    """The number of a message's field; ``NO_FIELD`` if it has none of that name."""
     fields = wire.fields_of(message)
     for at in range(len(fields)):
-        if fields[at][0] == error.field:
-            return WireError(error.code, at, error.value, error.least, error.greatest)
-    return WireError(error.code)
+        if fields[at][0] == name:
+            return at
+    return wire.NO_FIELD

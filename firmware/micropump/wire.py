@@ -8,32 +8,46 @@ other's frames. COBS is from Cheshire and Baker, "Consistent Overhead Byte Stuff
 
 from binascii import crc32
 
-VERSION = 2
+VERSION = 3
 HEADER_BYTES = 8
 CRC_BYTES = 4
-GREATEST_BODY_BYTES = 480
+GREATEST_BODY_BYTES = 560
 GREATEST_STRING_BYTES = 40
+# One of COBS's bytes carries 254 others.
+GREATEST_STUFFED_BYTES = HEADER_BYTES + GREATEST_BODY_BYTES + CRC_BYTES + 3
+# Of the ids of drugs and care areas, as a library has them.
+GREATEST_ID_BYTES = 24
+# Of an image in one part.
+GREATEST_PART_BYTES = 512
+KEY_BYTES = 32
 CONTENT_DIGITS = 16
+# So that they fit with the longest of texts.
 RECORDS_PER_REPLY = 8
+GREATEST_FINDINGS = 16
 GREATEST_STATE = 10
 REPLY = 0x80
 ERROR = 0xFF
 NO_SESSION = 0
 NO_SEQUENCE = 0xFFFF
 
-# Field types: name -> (bytes, least, greatest). "text" is a length byte and UTF-8; a record type is
-# a count byte and as many records of these fields, one after the other.
+# Field types: name -> (bytes, least, greatest). "text" is a length byte and UTF-8; "data" is a
+# length of two bytes and bytes; a record type is a count byte and as many records of these fields,
+# one after the other.
 _U32 = 0xFFFFFFFF
 INTEGERS = {
     "u8": (1, 0, 0xFF),
     "u16": (2, 0, 0xFFFF),
     "u32": (4, 0, _U32),
+    "i8": (1, -0x80, 0x7F),
     "i32": (4, -0x80000000, 0x7FFFFFFF),
 }
 TEXT = "text"
+DATA = "data"
 RECORDS = {
-    # number, uptime s, uptime ms, code, a, b
-    "events": ("u32", "u32", "u16", "u8", "i32", "i32"),
+    # number, uptime s, uptime ms, code, a, b, text
+    "events": ("u32", "u32", "u16", "u8", "i32", "i32", TEXT),
+    # kind of limit, level, field, value, the least or greatest within it
+    "findings": ("u8", "u8", "u8", "u32", "u32"),
     # rate µL/h, volume µL, duration s
     "steps": ("u32", "u32", "u32"),
     # minutes of the day
@@ -61,8 +75,16 @@ PROGRAM_STEPPED = 0x12
 PROGRAM_PCA = 0x13
 PROGRAM_PURGE = 0x14
 PROGRAM_SECONDARY = 0x15
+LIBRARY_INFO = 0x18
+LIBRARY_BEGIN = 0x19
+LIBRARY_PART = 0x1A
+LIBRARY_COMMIT = 0x1B
+PROVISION = 0x1C
 TELEMETRY = 0x42
 DONE = 0x84
+
+# Where a therapy stands to the drug library (``prescription``).
+GREATEST_STANDING = 6
 
 _STATUS_FIELDS = (
     ("state", "u8", "", 0, GREATEST_STATE),
@@ -104,11 +126,30 @@ _STATUS_FIELDS = (
     ("lockout_left_s", "u32", "s", 0, _U32),
     # Of a bolus or demand under way.
     ("bolus_left_ul", "u32", "µL", 0, _U32),
+    # What flows, or is to: its limits are those of the drug library, or why there are none.
+    ("drug_id", TEXT, "", 0, GREATEST_ID_BYTES),
+    ("library", "u8", "", 0, GREATEST_STANDING),
+    # Soft limits that were overridden, a bit for each kind (``prescription``).
+    ("overrides", "u16", "bits", 0, 0xFFFF),
     ("nl_num", "u32", "nL", 0, _U32),
     ("nl_den", "u32", "steps", 0, _U32),
     ("uptime_s", "u32", "s", 0, _U32),
     ("uptime_ms", "u16", "ms", 0, 999),
     ("next_event", "u32", "", 0, _U32),
+)
+
+# What is in the container, for whom, and who asked for it. Without a drug's id nothing can be
+# looked up; a concentration is mantissa · 10^exponent ng (1) or milliunits (2) in a millilitre,
+# or none (0); a weight of 0 is not told.
+_ORDERED_FIELDS = (
+    ("order_id", TEXT, "", 0, GREATEST_STRING_BYTES),
+    ("asked_by", TEXT, "", 0, GREATEST_STRING_BYTES),
+    ("drug_id", TEXT, "", 0, GREATEST_ID_BYTES),
+    ("care_area", TEXT, "", 0, GREATEST_ID_BYTES),
+    ("concentration_in", "u8", "", 0, 2),
+    ("concentration_mantissa", "u32", "", 0, _U32),
+    ("concentration_exponent", "i8", "", -12, 12),
+    ("weight_g", "u32", "g", 0, 999_999),
 )
 
 # What every program begins with. The content is that of one container, all of which are full.
@@ -117,10 +158,13 @@ _SETUP_FIELDS = (
     ("item_id", TEXT, "", 1, GREATEST_STRING_BYTES),
     ("content_ul", "u32", "µL", 0, 9_999_000),
     ("containers", "u8", "", 1, 99),
-    ("order_id", TEXT, "", 0, GREATEST_STRING_BYTES),
     ("delay_s", "u32", "s", 0, 359_940),
     ("kvo_ul_h", "u32", "µL/h", 0, _U32),
-)
+) + _ORDERED_FIELDS
+
+# Which soft limits shall be overridden, a bit for each kind: none at first, and then those that the
+# pump has asked about.
+_OVERRIDES = ("overrides", "u16", "bits", 0, 0xFFFF)
 
 # (number, name, fields); a field is (name, type, unit, least, greatest). For texts least and
 # greatest are bytes, for events they are counts.
@@ -182,25 +226,44 @@ MESSAGES = (
         ("rate_ul_h", "u32", "µL/h", 0, _U32),
         ("vtbi_ul", "u32", "µL", 0, _U32),
         ("duration_s", "u32", "s", 0, 359_940),
-    )),
+    ) + _ORDERED_FIELDS),
     # With a duration in place of a rate it is a square bolus.
     (BOLUS, "bolus", (
         ("volume_ul", "u32", "µL", 0, _U32),
         ("rate_ul_h", "u32", "µL/h", 0, _U32),
         ("duration_s", "u32", "s", 0, 359_940),
+        _OVERRIDES,
     )),
     (DEMAND, "demand", ()),
-    (CHANGE_CONTAINER, "change_container", (("content_ul", "u32", "µL", 0, 9_999_000),)),
-    (START, "start", (("program_id", "u32", "", 0, _U32),)),
+    # With another drug in it than the therapy's, that is at its end.
+    (CHANGE_CONTAINER, "change_container", (
+        ("content_ul", "u32", "µL", 0, 9_999_000),
+        ("drug_id", TEXT, "", 0, GREATEST_ID_BYTES),
+    )),
+    (START, "start", (("program_id", "u32", "", 0, _U32), _OVERRIDES)),
     (PAUSE, "pause", ()),
     (RESUME, "resume", ()),
     (STOP, "stop", ()),
-    (SET_RATE, "set_rate", (("rate_ul_h", "u32", "µL/h", 0, _U32),)),
+    (SET_RATE, "set_rate", (("rate_ul_h", "u32", "µL/h", 0, _U32), _OVERRIDES)),
     (ACKNOWLEDGE, "acknowledge", ()),
     (LOG, "log", (("first", "u32", "", 0, _U32),)),
     (SET_TELEMETRY, "set_telemetry", (("period_ms", "u32", "ms", 0, 3_600_000),)),
     # Into 1, the pump again; into 2, maintenance: motor off, and the interpreter's prompt.
     (RESTART, "restart", (("into", "u8", "", 1, 2),)),
+    (LIBRARY_INFO, "library_info", ()),
+    # An image in parts, one behind the other; it counts from the commit on, if that is not refused.
+    (LIBRARY_BEGIN, "library_begin", (("size_bytes", "u32", "bytes", 0, _U32),)),
+    (LIBRARY_PART, "library_part", (
+        ("offset_bytes", "u32", "bytes", 0, _U32),
+        ("part", DATA, "bytes", 1, GREATEST_PART_BYTES),
+    )),
+    (LIBRARY_COMMIT, "library_commit", ()),
+    # The key that libraries are signed with. To replace one takes its proof: the HMAC-SHA256 of the
+    # new key by the old one.
+    (PROVISION, "provision", (
+        ("key", DATA, "bytes", KEY_BYTES, KEY_BYTES),
+        ("proof", DATA, "bytes", 0, KEY_BYTES),
+    )),
     (TELEMETRY, "telemetry", _STATUS_FIELDS),
     (REPLY | HELLO, "info", (
         ("firmware", TEXT, "", 0, GREATEST_STRING_BYTES),
@@ -231,6 +294,24 @@ MESSAGES = (
         ("least_rate_ul_h", "u32", "µL/h", 0, _U32),
         ("nl_num", "u32", "nL", 1, _U32),
         ("nl_den", "u32", "steps", 1, _U32),
+        # Where it stands to the drug library, and the soft limits that it is beyond.
+        ("library", "u8", "", 0, GREATEST_STANDING),
+        ("findings", "findings", "", 0, GREATEST_FINDINGS),
+    )),
+    (REPLY | LIBRARY_INFO, "library_reply", (
+        # Why there is none, of ``shelf``; 0 where there is one, and only then the rest is told.
+        ("missing", "u8", "", 0, 0xFF),
+        ("has_key", "u8", "", 0, 1),
+        ("version", "u32", "", 0, _U32),
+        ("size_bytes", "u32", "bytes", 0, _U32),
+        ("library_id", TEXT, "", 0, GREATEST_ID_BYTES),
+        ("library_name", TEXT, "", 0, GREATEST_STRING_BYTES),
+        ("drugs", "u16", "", 0, 0xFFFF),
+        # SHA-256 of the image.
+        ("sha256", DATA, "bytes", 0, 32),
+        # Of an image that is being taken.
+        ("received_bytes", "u32", "bytes", 0, _U32),
+        ("capacity_bytes", "u32", "bytes", 0, _U32),
     )),
     (DONE, "done", (("state", "u8", "", 0, GREATEST_STATE),)),
     (REPLY | LOG, "events", (
@@ -245,6 +326,8 @@ MESSAGES = (
         ("value", "u32", "", 0, _U32),
         ("least", "u32", "", 0, _U32),
         ("greatest", "u32", "", 0, _U32),
+        # Beyond soft limits: what has to be overridden.
+        ("asks", "u16", "bits", 0, 0xFFFF),
     )),
 )  # fmt: skip
 
@@ -253,7 +336,8 @@ INTO_MAINTENANCE = 2
 
 NO_FIELD = 255
 
-# Errors of the wire itself; 1 … 31 are therapy's reasons to refuse, 32 … 63 the controller's.
+# Errors of the wire itself; 1 … 31 are therapy's reasons to refuse, 32 … 63 the controller's, 96 …
+# 127 the drug library's (``prescription``), 128 … 159 those of its installation (``shelf``).
 BAD_COBS = 64
 TOO_SHORT = 65
 TOO_LONG = 66
@@ -281,11 +365,18 @@ class WireError(ValueError):
         code: one of the errors above.
         field, value, least, greatest: which field, what it was and what it may be; 255, 0, 0, 0
             where no field is to blame.
+        asks: what has to be overridden for it, a bit for each kind of limit.
 
     """
 
     def __init__(
-        self, code: int, field: int = NO_FIELD, value: int = 0, least: int = 0, greatest: int = 0
+        self,
+        code: int,
+        field: int = NO_FIELD,
+        value: int = 0,
+        least: int = 0,
+        greatest: int = 0,
+        asks: int = 0,
     ) -> None:
         super().__init__(code, field, value, least, greatest)
         self.code = code
@@ -293,6 +384,7 @@ class WireError(ValueError):
         self.value = value
         self.least = least
         self.greatest = greatest
+        self.asks = asks
 
 
 def fields_of(message: int) -> tuple:
@@ -300,11 +392,6 @@ def fields_of(message: int) -> tuple:
     if message not in _FIELDS:
         raise WireError(UNKNOWN_MESSAGE, NO_FIELD, message)
     return _FIELDS[message]
-
-
-def record_bytes(kind: str) -> int:
-    """The bytes of one record of a record type."""
-    return sum([INTEGERS[part][0] for part in RECORDS[kind]])
 
 
 def encode(message: int, session: int, sequence: int, values) -> bytes:
@@ -336,7 +423,7 @@ def decode(stuffed: bytes) -> tuple[int, int, int, list]:
 
 def open_frame(stuffed: bytes) -> tuple[int, int, int, bytes]:
     """``(message, session, sequence, body)``, the body not yet looked at; raises WireError."""
-    if len(stuffed) > HEADER_BYTES + GREATEST_BODY_BYTES + CRC_BYTES + 2:
+    if len(stuffed) > GREATEST_STUFFED_BYTES:
         raise WireError(TOO_LONG, NO_FIELD, len(stuffed))
     data = cobs_decode(stuffed)
     if len(data) < HEADER_BYTES + CRC_BYTES:
@@ -410,53 +497,71 @@ def cobs_decode(stuffed: bytes) -> bytes:
 def _put_field(data: bytearray, index: int, field: tuple, value) -> None:
     _, kind, _, least, greatest = field
     if kind == TEXT:
-        coded = value.encode()
-        _check(index, len(coded), least, greatest)
-        data.append(len(coded))
-        data.extend(coded)
+        _put_text(data, index, value, least, greatest)
+    elif kind == DATA:
+        _check(index, len(value), least, greatest)
+        _put_integer(data, len(value), 2)
+        data.extend(value)
     elif kind in RECORDS:
         _check(index, len(value), least, greatest)
         data.append(len(value))
         parts = RECORDS[kind]
         for record in value:
-            for part in range(len(parts)):
-                size, lowest, highest = INTEGERS[parts[part]]
-                _check(index, record[part], lowest, highest)
-                _put_integer(data, record[part], size)
+            for at in range(len(parts)):
+                if parts[at] == TEXT:
+                    _put_text(data, index, record[at], 0, GREATEST_STRING_BYTES)
+                    continue
+                size, lowest, highest = INTEGERS[parts[at]]
+                _check(index, record[at], lowest, highest)
+                _put_integer(data, record[at], size)
     else:
         _check(index, value, least, greatest)
         _put_integer(data, value, INTEGERS[kind][0])
 
 
+def _put_text(data: bytearray, index: int, text: str, least: int, greatest: int) -> None:
+    coded = text.encode()
+    _check(index, len(coded), least, greatest)
+    data.append(len(coded))
+    data.extend(coded)
+
+
 def _get_field(body: bytes, at: int, index: int, field: tuple) -> tuple:
     _, kind, _, least, greatest = field
     if kind == TEXT:
-        size = _get_size(body, at)
+        return _get_text(body, at, index, least, greatest)
+    if kind == DATA:
+        size, at = _get_number(body, at, "u16")
         _check(index, size, least, greatest)
-        _need(body, at + 1, size)
-        try:
-            value = bytes(body[at + 1 : at + 1 + size]).decode()
-        except UnicodeError:
-            raise WireError(OUT_OF_RANGE, index) from None
-        return value, at + 1 + size
+        _need(body, at, size)
+        return bytes(body[at : at + size]), at + size
     if kind in RECORDS:
-        count = _get_size(body, at)
+        count, at = _get_number(body, at, "u8")
         _check(index, count, least, greatest)
-        _need(body, at + 1, count * record_bytes(kind))
-        at += 1
         records = []
         for _ in range(count):
             record = []
             for part in RECORDS[kind]:
-                record.append(_get_number(body, at, part))
-                at += INTEGERS[part][0]
+                if part == TEXT:
+                    value, at = _get_text(body, at, index, 0, GREATEST_STRING_BYTES)
+                else:
+                    value, at = _get_number(body, at, part)
+                record.append(value)
             records.append(tuple(record))
         return records, at
-    size = INTEGERS[kind][0]
-    _need(body, at, size)
-    number = _get_number(body, at, kind)
+    number, at = _get_number(body, at, kind)
     _check(index, number, least, greatest)
-    return number, at + size
+    return number, at
+
+
+def _get_text(body: bytes, at: int, index: int, least: int, greatest: int) -> tuple:
+    size, at = _get_number(body, at, "u8")
+    _check(index, size, least, greatest)
+    _need(body, at, size)
+    try:
+        return bytes(body[at : at + size]).decode(), at + size
+    except UnicodeError:
+        raise WireError(OUT_OF_RANGE, index) from None
 
 
 def _check(index: int, value: int, least: int, greatest: int) -> None:
@@ -469,18 +574,15 @@ def _need(body: bytes, at: int, size: int) -> None:
         raise WireError(BAD_LENGTH, NO_FIELD, len(body), at + size, at + size)
 
 
-def _get_size(body: bytes, at: int) -> int:
-    _need(body, at, 1)
-    return body[at]
-
-
-def _get_number(body: bytes, at: int, kind: str) -> int:
+def _get_number(body: bytes, at: int, kind: str) -> tuple:
+    """A number, and where the next begins."""
     size, least, _ = INTEGERS[kind]
+    _need(body, at, size)
     value = _get_integer(body, at, size)
     # int.from_bytes has no sign on MicroPython.
     if least < 0 and value >= 1 << (8 * size - 1):
         value -= 1 << (8 * size)
-    return value
+    return value, at + size
 
 
 def _put_integer(data: bytearray, value: int, size: int) -> None:

@@ -5,6 +5,7 @@ from micropump.controller import COMPLETED, IDLE, PROGRAMMED, STOPPED, Controlle
 from micropump.link import Identity, Link
 from micropump.sensing import SENSORS, Readings
 from micropump.units import CLOCK_MASK
+from micropump_virtual.memory import Memory, shelf
 from micropump_virtual.stepper import VirtualStepper
 
 try:
@@ -32,13 +33,15 @@ class VirtualPump:
         container_ul: what the last of them was said to hold; µL.
         secondary_ul: what secondary infusions brought in all; µL.
         readings: raw counts of the sensors, as a board's adapters put them.
+        memory: its raw flash.
 
     """
 
     def __init__(self, identity: Identity, start_ms: int = 0) -> None:
         self.stepper = VirtualStepper()
         self.controller = Controller(self.stepper, start_ms & CLOCK_MASK)
-        self.link = Link(self.controller, identity)
+        self.memory = Memory()
+        self.link = Link(self.controller, identity, shelf(self.memory))
         self.inputs = self.controller.inputs
         self.readings = Readings()
         self.now_ms = start_ms
@@ -100,7 +103,7 @@ class VirtualPump:
         """How long ago the VTBI was in."""
         log = self.controller.journal
         for number in range(log.next_number - 1, log.first_kept() - 1, -1):
-            _, uptime_s, uptime_ms, code, _, _ = log.entry(number)
+            _, uptime_s, uptime_ms, code = log.entry(number)[:4]
             if code in (journal.VTBI_REACHED, journal.COMPLETED):
                 passed_s = self.controller.uptime_s - uptime_s
                 return passed_s * 1000 + self.controller.uptime_ms - uptime_ms

@@ -19,7 +19,10 @@ PAGE_BYTES = 256
 LIBRARY_AT = 0
 LIBRARY_SLOT_BYTES = 17 * SECTOR_BYTES
 LIBRARY_TAG = b"LIBR"
-FREE_AT = LIBRARY_AT + 2 * LIBRARY_SLOT_BYTES
+KEYS_AT = LIBRARY_AT + 2 * LIBRARY_SLOT_BYTES
+KEYS_SLOT_BYTES = SECTOR_BYTES
+KEYS_TAG = b"KEYS"
+FREE_AT = KEYS_AT + 2 * KEYS_SLOT_BYTES
 
 _BLOCK_ERASE = 6
 
@@ -77,6 +80,11 @@ class Flash:
 def library_slots(flash) -> Slots:
     """The two slots of the drug library."""
     return Slots(flash, LIBRARY_TAG, LIBRARY_AT, LIBRARY_SLOT_BYTES)
+
+
+def key_slots(flash) -> Slots:
+    """The two slots of the key that libraries are signed with."""
+    return Slots(flash, KEYS_TAG, KEYS_AT, KEYS_SLOT_BYTES)
 
 
 def file_system():

@@ -7,6 +7,7 @@ import machine
 import micropump_board as board
 from machine import UART, Pin
 from micropump_rp2 import reset
+from micropump_rp2.flash import Flash, key_slots, library_slots
 from micropump_rp2.motor_driver import MotorDriver
 from micropump_rp2.panel import Panel
 from micropump_rp2.stepper import PioStepper
@@ -16,6 +17,7 @@ from micropump_rp2.usb import UsbLine
 from micropump.controller import Controller
 from micropump.link import Identity, Link
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
+from micropump.shelf import Shelf
 from micropump.units import CLOCK_MASK, elapsed_ms
 
 # Longer than a flash erase, shorter than anyone would wait; the motor has stopped long before.
@@ -32,6 +34,7 @@ class Pump:
 
     def __init__(self) -> None:
         now_ms = time.ticks_ms()
+        self.watchdog = None
         self.stepper = PioStepper(
             board.STEP_GPIO, board.DIR_GPIO, board.ENABLE_GPIO, board.INTERLOCK_GPIO,
             board.STEP_COUNT_GPIO,
@@ -51,13 +54,14 @@ class Pump:
             board.CONTENT_SHA256,
             True,
         )
-        self.link = Link(self.controller, identity)
+        flash = Flash(self._is_running)
+        shelf = Shelf(library_slots(flash), key_slots(flash), self._feed)
+        self.link = Link(self.controller, identity, shelf)
         self.line = UsbLine()
         self.panel = Panel(self.controller)
         self.inputs = self.controller.inputs
         self.due_ms = now_ms
         self._looked_ms = now_ms
-        self.watchdog = None
 
     def start_watchdog(self) -> None:
         """From now on the loop has to come round."""
@@ -87,8 +91,14 @@ class Pump:
             # The answer is still on its way through the USB block.
             time.sleep_ms(_LOOK_MS)
             reset.reset(self.link.restart_into)
+        self._feed()
+
+    def _feed(self) -> None:
         if self.watchdog:
             self.watchdog.feed()
+
+    def _is_running(self) -> bool:
+        return self.stepper.running
 
     def _see(self, now_ms: int) -> bool:
         """Look at all that a request and a cycle are judged by; returns whether it stops a motor.

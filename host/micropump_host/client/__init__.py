@@ -1,5 +1,19 @@
 """Talking to a pump over a serial line: typed, with timeouts, safe retries and reattachment."""
 
+from micropump_host.client.answers import (
+    KIND_NAMES,
+    LEVEL_NAMES,
+    LIMIT_NAMES,
+    OUTSIDE,
+    STANDINGS,
+    THERAPY_NAMES,
+    Accepted,
+    Event,
+    Finding,
+    Info,
+    LibraryInfo,
+    Status,
+)
 from micropump_host.client.errors import (
     NotAPumpError,
     PortAbsentError,
@@ -9,22 +23,20 @@ from micropump_host.client.errors import (
     PumpRestartedError,
     PumpTimeoutError,
 )
-from micropump_host.client.pump import (
-    KIND_NAMES,
-    THERAPY_NAMES,
-    Accepted,
-    Event,
-    Info,
-    Pump,
-    Status,
-)
+from micropump_host.client.pump import Pump
 
 __all__ = [
     "KIND_NAMES",
+    "LEVEL_NAMES",
+    "LIMIT_NAMES",
+    "OUTSIDE",
+    "STANDINGS",
     "THERAPY_NAMES",
     "Accepted",
     "Event",
+    "Finding",
     "Info",
+    "LibraryInfo",
     "NotAPumpError",
     "PortAbsentError",
     "PortBusyError",

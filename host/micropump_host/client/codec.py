@@ -16,11 +16,9 @@ from micropump import wire
 _HEADER = struct.Struct("<BBIH")
 _CRC = struct.Struct("<I")
 _FORMATS = {"u8": struct.Struct("<B"), "u16": struct.Struct("<H"), "u32": struct.Struct("<I"),
-            "i32": struct.Struct("<i")}  # fmt: skip
-_RECORDS = {
-    name: struct.Struct("<" + "".join(_FORMATS[part].format[1:] for part in parts))
-    for name, parts in wire.RECORDS.items()
-}
+            "i8": struct.Struct("<b"), "i32": struct.Struct("<i")}  # fmt: skip
+# Of a text in a record.
+_TEXT_BYTES = (0, wire.GREATEST_STRING_BYTES)
 _crc32 = crcmod.predefined.mkPredefinedCrcFun("crc-32")
 
 NAMES = {number: name for number, name, _ in wire.MESSAGES}
@@ -46,7 +44,8 @@ class Frame:
     Attributes:
         message: its number in ``micropump.wire``.
         session, sequence: as in the header.
-        values: the fields by name; integers in the declared units, texts, lists of event tuples.
+        values: the fields by name: integers in the declared units, texts, bytes,
+            lists of records as tuples.
 
     """
 
@@ -100,38 +99,83 @@ def decode(stuffed: bytes) -> Frame:
 def _pack(field: tuple[Any, ...], value: Any) -> bytes:
     name, kind, unit, least, greatest = field
     if kind == wire.TEXT:
-        try:
-            coded = value.encode()
-        except UnicodeEncodeError as error:
-            raise FrameError(f"{name}: {error}", name) from None
-        _check(f"the length of {name}", name, "bytes", len(coded), (least, greatest))
-        return bytes([len(coded)]) + bytes(coded)
-    if kind in _RECORDS:
+        return _pack_text(name, value, (least, greatest))
+    if kind == wire.DATA:
+        _check(f"the length of {name}", name, unit, len(value), (least, greatest))
+        return _FORMATS["u16"].pack(len(value)) + bytes(value)
+    if kind in wire.RECORDS:
         _check(f"the length of {name}", name, "records", len(value), (least, greatest))
-        try:
-            return bytes([len(value)]) + b"".join(_RECORDS[kind].pack(*record) for record in value)
-        except struct.error as error:
-            raise FrameError(f"{name}: {error}", name) from None
+        records = (_pack_record(name, kind, record) for record in value)
+        return bytes([len(value)]) + b"".join(records)
     _check(name, name, unit, value, (least, greatest))
     return _FORMATS[kind].pack(value)
 
 
+def _pack_text(name: str, text: str, allowed: tuple[int, int]) -> bytes:
+    try:
+        coded = text.encode()
+    except UnicodeEncodeError as error:
+        raise FrameError(f"{name}: {error}", name) from None
+    _check(f"the length of {name}", name, "bytes", len(coded), allowed)
+    return bytes([len(coded)]) + coded
+
+
+def _pack_record(name: str, kind: str, record: tuple[Any, ...]) -> bytes:
+    parts = wire.RECORDS[kind]
+    if len(record) != len(parts):
+        raise FrameError(f"{name}: {len(record)} figures in a record of {len(parts)}", name)
+    data = b""
+    for part, value in zip(parts, record, strict=True):
+        if part == wire.TEXT:
+            data += _pack_text(name, value, _TEXT_BYTES)
+            continue
+        try:
+            data += _FORMATS[part].pack(value)
+        except struct.error as error:
+            raise FrameError(f"{name}: {error}", name) from None
+    return data
+
+
 def _unpack(field: tuple[Any, ...], content: bytes, at: int) -> tuple[Any, int]:
     name, kind, unit, least, greatest = field
-    if kind == wire.TEXT or kind in _RECORDS:
-        (size,) = _FORMATS["u8"].unpack_from(content, at)
-        _check(f"the length of {name}", name, "", size, (least, greatest))
+    if kind == wire.TEXT:
+        return _unpack_text(name, content, at, (least, greatest))
+    if kind == wire.DATA:
+        (size,) = _FORMATS["u16"].unpack_from(content, at)
+        _check(f"the length of {name}", name, unit, size, (least, greatest))
+        (data,) = struct.unpack_from(f"<{size}s", content, at + 2)
+        return data, at + 2 + size
+    if kind in wire.RECORDS:
+        (count,) = _FORMATS["u8"].unpack_from(content, at)
+        _check(f"the length of {name}", name, "", count, (least, greatest))
         at += 1
-        if kind == wire.TEXT:
-            (coded,) = struct.unpack_from(f"<{size}s", content, at)
-            return coded.decode(), at + size
-        end = at + size * _RECORDS[kind].size
-        if end > len(content):
-            raise FrameError(f"{name}: cut short")
-        return list(_RECORDS[kind].iter_unpack(content[at:end])), end
+        records = []
+        for _ in range(count):
+            record, at = _unpack_record(name, kind, content, at)
+            records.append(record)
+        return records, at
     (value,) = _FORMATS[kind].unpack_from(content, at)
     _check(name, name, unit, value, (least, greatest))
     return value, at + _FORMATS[kind].size
+
+
+def _unpack_text(name: str, content: bytes, at: int, allowed: tuple[int, int]) -> tuple[str, int]:
+    (size,) = _FORMATS["u8"].unpack_from(content, at)
+    _check(f"the length of {name}", name, "", size, allowed)
+    (coded,) = struct.unpack_from(f"<{size}s", content, at + 1)
+    return coded.decode(), at + 1 + size
+
+
+def _unpack_record(name: str, kind: str, content: bytes, at: int) -> tuple[tuple[Any, ...], int]:
+    record: list[Any] = []
+    for part in wire.RECORDS[kind]:
+        if part == wire.TEXT:
+            text, at = _unpack_text(name, content, at, _TEXT_BYTES)
+            record.append(text)
+        else:
+            record.extend(_FORMATS[part].unpack_from(content, at))
+            at += _FORMATS[part].size
+    return tuple(record), at
 
 
 def _check(what: str, field: str, unit: str, value: int, allowed: tuple[int, int]) -> None:

@@ -1,6 +1,6 @@
 """What can go wrong on the way to a pump and back."""
 
-from micropump import boluses, controller, therapy, wire
+from micropump import boluses, controller, library, prescription, shelf, storage, therapy, wire
 from micropump_host.errors import MicropumpError
 
 
@@ -34,13 +34,17 @@ class PumpRefusedError(MicropumpError):
     Attributes:
         code: the error's number on the wire.
         field: name of the field that is to blame, or "".
+        asks: what has to be overridden for the very same to be done; 0 where nothing helps.
 
     """
 
-    def __init__(self, what: str, where: str, remedy: str, code: int, field: str) -> None:
+    def __init__(
+        self, what: str, where: str, remedy: str, code: int, field: str, asks: int = 0
+    ) -> None:
         super().__init__(what, where, remedy)
         self.code = code
         self.field = field
+        self.asks = asks
 
 
 # code -> (what was wrong, what to do). Where the error names a field, its value and range follow.
@@ -208,6 +212,87 @@ _TEXTS: dict[int, tuple[str, str]] = {
     ),
 }
 
+_LIMITED = (
+    "rate", "dose", "bolus", "demand dose", "loading dose", "duration", "amount in 24 h", "lockout",
+    "amount in 1 h", "amount in 4 h", "KVO rate",
+)  # fmt: skip
+_RATES = (library.RATE, library.KVO)
+_TIMES = (library.DURATION, library.LOCKOUT)
+_HARD = "Give what is within the drug library's limit; a hard limit cannot be overridden."
+_SOFT = "Check the order; if it is meant so, ask for the same again and confirm the override."
+for _kind, _name in enumerate(_LIMITED):
+    _beyond = "is beyond the drug library's"
+    _TEXTS[prescription.HARD_LIMIT + _kind] = (f"the {_name} {_beyond} hard limit", _HARD)
+    _TEXTS[prescription.SOFT_LIMIT + _kind] = (f"the {_name} {_beyond} soft limit", _SOFT)
+_TEXTS |= {
+    prescription.HARD_LIMIT + 11: (
+        "the drug library does not have this drug given by this kind of program",
+        "Choose a program that it has; `micropump library show` tells which.",
+    ),
+    prescription.HARD_LIMIT + 12: (
+        "the drug's limits are by body weight, and the order tells none",
+        "Tell the patient's weight.",
+    ),
+    prescription.HARD_LIMIT + 13: (
+        "the drug's limits are by mass or units, and the order tells no concentration",
+        "Tell the concentration.",
+    ),
+    prescription.NOT_IN_LIBRARY: (
+        "the drug library has no limits for this",
+        "Check drug, care area and concentration; if they are meant so, ask for the same again and"
+        " confirm that nothing limits it.",
+    ),
+    controller.DRUG_IS_CHANGED: (
+        "another drug was under way: its infusion is stopped",
+        "Look at the line and the container, then program the new drug.",
+    ),
+    shelf.HAS_KEY: (
+        "the pump has a key already",
+        "Tell the key that it has, to replace it (`micropump provision --old`).",
+    ),
+    shelf.NEEDS_KEY: (
+        "the pump has no key to verify a drug library with",
+        "Give it the key that the library is signed with (`micropump provision`).",
+    ),
+    shelf.OTHER_OFFSET: ("a part of the image is missing", "Install it from its beginning."),
+    shelf.NOTHING_BEGUN: ("no image was begun", "Install it from its beginning."),
+}
+for _code, _what in {
+    library.BAD_SIZE: "it is too large for the pump, or not whole",
+    library.BAD_MAGIC: "it is no drug library",
+    library.OTHER_FORMAT: "it is of another format than this firmware reads",
+    library.BAD_CRC: "it is damaged",
+    library.NOT_SIGNED: "it is not signed",
+    library.BAD_SIGNATURE: "it is not signed with the pump's key",
+    library.TOO_OLD: "it is older than the library that is installed",
+    library.BAD_LAYOUT: "its parts do not lie where they should",
+    library.NOT_SORTED: "its rows are not sorted",
+    library.BAD_TEXT: "it has a text that is none",
+    library.BAD_CONCENTRATION: "it has a concentration that is none",
+    library.BAD_USE: "it has a use that is none",
+    library.BAD_LIMIT: "it has a limit that is none",
+}.items():
+    _TEXTS[shelf.IMAGE_REFUSED + _code] = (
+        f"the drug library is refused: {_what}",
+        "Build it anew with `micropump library build --key`; the pump keeps the one it has.",
+    )
+for _code, _what in {
+    storage.BAD_LENGTH: "it is too large",
+    storage.NOT_BEGUN: "its writing was cut short",
+    storage.TOO_MUCH: "it is longer than was told",
+    storage.TOO_LITTLE: "it is shorter than was told",
+    storage.NOT_TAKEN: "the flash did not keep what was written",
+    storage.MOTOR_RUNS: "the motor runs",
+}.items():
+    _TEXTS[shelf.STORAGE_REFUSED + _code] = (
+        f"the pump cannot store this: {_what}",
+        "Try again; the pump keeps what it had.",
+    )
+# Why a pump has no drug library, beside the reasons to refuse an image.
+_MISSING = {
+    shelf.NONE_INSTALLED: "none is installed",
+    shelf.NO_KEY: "the pump has no key to verify it with",
+}
 
 # Codes whose figures are of another unit than the field that is to blame: a rate may come of a
 # volume and a time.
@@ -225,17 +310,39 @@ def reason(code: int) -> str:
     return _TEXTS[code][0] if code in _TEXTS else f"error {code}"
 
 
+def missing_library(code: int) -> str:
+    """Why a pump has no drug library (``micropump.shelf``); empty for 0."""
+    if not code:
+        return ""
+    return _MISSING.get(code) or reason(shelf.IMAGE_REFUSED + code)
+
+
 def refusal(
-    request: int, code: int, field: int, value: int, least: int, greatest: int
+    request: int, code: int, field: int, value: int, least: int, greatest: int, asks: int = 0
 ) -> PumpRefusedError:
     """The error for an error answer to the message ``request``."""
     what, remedy = _TEXTS.get(code, (f"the pump refused with error {code}", ""))
     name = ""
     fields = wire.fields_of(request)
-    if field < len(fields):
+    if prescription.HARD_LIMIT <= code < prescription.NOT_IN_LIBRARY:
+        what += _bounds((code - prescription.HARD_LIMIT) % 16, value, least, greatest)
+        name = fields[field][0] if field < len(fields) else ""
+    elif shelf.IMAGE_REFUSED <= code <= shelf.NEEDS_KEY:
+        # Its figure is a place in the image: nothing for a person.
+        pass
+    elif field < len(fields):
         name, _, unit, _, _ = fields[field]
         what += _figures(code, name, unit, value, (least, greatest))
-    return PumpRefusedError(what, "pump", remedy, code, name)
+    return PumpRefusedError(what, "pump", remedy, code, name, asks)
+
+
+def _bounds(kind: int, value: int, least: int, greatest: int) -> str:
+    """What is beyond a limit, and what is within it, as the end of a sentence; may be empty."""
+    if kind >= len(_LIMITED):
+        return ""
+    unit = "µL/h" if kind in _RATES else "s" if kind in _TIMES else "µL"
+    allowed = f"at least {least:,}" if least else f"at most {greatest:,}"
+    return f": {value:,} {unit}, {allowed} {unit}"
 
 
 def _figures(code: int, name: str, unit: str, value: int, allowed: tuple[int, int]) -> str:

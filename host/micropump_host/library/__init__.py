@@ -18,7 +18,6 @@ from micropump_host.library.model import (
     Limit,
     LimitUnit,
     Use,
-    decimal_parts,
 )
 from micropump_host.library.read import LibraryError, load_library
 from micropump_host.library.source import canonical_source, source_sha256
@@ -45,7 +44,6 @@ __all__ = [
     "cards",
     "compare",
     "counts",
-    "decimal_parts",
     "load_library",
     "source_sha256",
 ]

@@ -10,9 +10,9 @@ from micropump_host.library.model import (
     VOLUME,
     DrugConcentration,
     LimitUnit,
-    decimal_parts,
 )
 from micropump_host.reading import quantity
+from micropump_host.reading.decimals import decimal_parts
 from micropump_host.reading.dosage import parse_concentration
 from micropump_host.reading.quantity import (
     DURATION,

@@ -27,9 +27,9 @@ from micropump_host.library.model import (
     Limit,
     LimitUnit,
     Use,
-    decimal_parts,
 )
 from micropump_host.library.source import source_sha256
+from micropump_host.reading.decimals import decimal_parts
 
 # A key of less can be guessed (NIST SP 800-107, 5.3.4: no shorter than 112 bits).
 LEAST_KEY_BYTES = 16

@@ -41,8 +41,6 @@ AMOUNTS = (VOLUME, MASS, UNITS, TIME)
 
 HOURS = {"min": Fraction(1, 60), "h": Fraction(1), "day": Fraction(24)}
 
-GREATEST_MANTISSA = 0xFFFFFFFF
-GREATEST_EXPONENT = 12
 
 GREATEST_ID_CHARACTERS = 24
 GREATEST_NAME_BYTES = 32
@@ -227,22 +225,3 @@ class Library:
     def drug(self, drug_id: str) -> Drug | None:
         """Return a drug; None where there is none of that id."""
         return next((drug for drug in self.drugs if drug.drug_id == drug_id), None)
-
-
-def decimal_parts(value: Fraction) -> tuple[int, int] | None:
-    """Return mantissa and exponent of a positive value, as a pump holds it.
-
-    ``value`` is mantissa · 10^exponent; the mantissa has no trailing noughts and 32 bits at most,
-    the exponent is within ±12. None where there are no such two.
-    """
-    mantissa, exponent = value, 0
-    while mantissa.denominator != 1 and exponent > -GREATEST_EXPONENT:
-        mantissa, exponent = mantissa * 10, exponent - 1
-    if mantissa.denominator != 1 or mantissa <= 0:
-        return None
-    count = mantissa.numerator
-    while count % 10 == 0:
-        count, exponent = count // 10, exponent + 1
-    if count > GREATEST_MANTISSA or abs(exponent) > GREATEST_EXPONENT:
-        return None
-    return count, exponent

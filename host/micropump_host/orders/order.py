@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from micropump import library as board
 from micropump.link import PROGRAMS
 from micropump_host.reading.dosage import Concentration
 from micropump_host.reading.problems import ProblemsError
@@ -50,6 +51,18 @@ class Container:
     content_ul: int
     containers: int = 1
 
+
+# What a message says where it names no drug.
+NO_DRUG: dict[str, int | str] = {
+    "drug_id": "",
+    "care_area": "",
+    "concentration_in": 0,
+    "concentration_mantissa": 0,
+    "concentration_exponent": 0,
+    "weight_g": 0,
+}
+# How a concentration goes over the wire: in which unit, and how many of it are in our own.
+BOARD_AMOUNTS = {"mg": (board.NG, 1_000_000), "units": (board.MILLIUNITS, 1_000)}
 
 _MESSAGES = {kind: message for message, kind in PROGRAMS.items()}
 

@@ -8,9 +8,18 @@ from typing import Any
 from micropump import library, therapy, wire
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
 from micropump_host.orders import items
-from micropump_host.orders.order import Container, Drug, Order, OrderError, Prescription
+from micropump_host.orders.order import (
+    BOARD_AMOUNTS,
+    NO_DRUG,
+    Container,
+    Drug,
+    Order,
+    OrderError,
+    Prescription,
+)
 from micropump_host.orders.reader import Fields, TherapyReader
 from micropump_host.orders.therapies import FORMS
+from micropump_host.reading.decimals import decimal_parts
 from micropump_host.reading.dosage import Basis, parse_concentration
 from micropump_host.reading.file import KEBAB_CASE, UnreadableError, file_text, toml_tables
 from micropump_host.reading.problems import Problem
@@ -100,13 +109,15 @@ class _Reading:
         drug = self._drug()
         weight_kg = self._weight_kg(told_kg)
         basis = Basis(weight_kg, drug.concentration if drug else None)
+        asked_by = self._asked_by()
         fields = self._fields(order_id, container, basis)
+        fields |= {"asked_by": asked_by, **self._drug_fields(drug, weight_kg)}
         return Order(
             order_id=order_id,
             note=note,
             container=container,
             prescription=Prescription(FORMS[self.program].kind, fields),
-            asked_by=self._asked_by(),
+            asked_by=asked_by,
             weight_kg=weight_kg,
             drug=drug,
             drive_id=self._drive_id(container.kind),
@@ -200,6 +211,31 @@ class _Reading:
             what = f"the order is for {exact_text(weight_kg)} kg, told is {exact_text(told_kg)} kg"
             table.add("weight", what, "Find out which is right, and mend the order if it is wrong")
         return told_kg if weight_kg is None else weight_kg
+
+    def _drug_fields(self, drug: Drug | None, weight_kg: Fraction | None) -> Fields:
+        """Return what a pump looks up in its drug library, as the wire has it."""
+        fields: Fields = {**NO_DRUG, "weight_g": self._weight_g(weight_kg)}
+        if drug is None:
+            return fields
+        fields |= {"drug_id": drug.drug_id, "care_area": drug.care_area}
+        if drug.concentration is None:
+            return fields
+        amount, times = BOARD_AMOUNTS[drug.concentration.unit]
+        parts = decimal_parts(drug.concentration.per_ml * times)
+        if parts is None:
+            what = f"{drug.concentration} is no decimal number that a pump can hold"
+            self.sections["drug"].add("concentration", what, "Round it to what is on the label")
+            return fields
+        names = ("concentration_in", "concentration_mantissa", "concentration_exponent")
+        return {**fields, **dict(zip(names, (amount, *parts), strict=True))}
+
+    def _weight_g(self, weight_kg: Fraction | None) -> int:
+        grams = (weight_kg or Fraction(0)) * 1000
+        if grams.denominator != 1:
+            what = f"{exact_text(grams / 1000)} kg is no whole number of grams"
+            self.sections["patient"].add("weight", what, "Round it to what a scale shows")
+            return 0
+        return grams.numerator
 
     def _library_id(self, key: str, example: str) -> str:
         """Return an id of the drug library; empty where the order names none."""
