@@ -11,8 +11,6 @@ from micropump_rp2 import registers
 BUS_HZ = 400_000
 # A device in the middle of a byte lets go of the data line within so many clocks.
 _CLOCKS_TO_LET_GO = 9
-# A bus that hangs is set free and tried again every so many looks.
-_LOOKS_APART = 10
 
 
 class I2cBus:
@@ -23,25 +21,29 @@ class I2cBus:
         sda, scl: GPIO numbers.
         devices: each has ``address``, ``answer_bytes``, ``question`` (the words of its next
             transaction, an ``array("H")``), ``take(answer)`` and ``lost()``.
+        looks_apart: in every so manieth look one of them is asked.
 
     """
 
-    def __init__(self, number: int, sda: int, scl: int, devices) -> None:
+    def __init__(self, number: int, sda: int, scl: int, devices, looks_apart: int) -> None:
         self._number = number
         self._registers = registers.I2C[number]
         self._sda = Pin(sda)
         self._scl = Pin(scl)
+        self._scl_mask = 1 << scl
         self._devices = devices
-        self._at = 0
-        self._device = None
+        self._looks_between = looks_apart - 1
         self._looks_to_go = 0
+        self._at = 0
+        self._asked = None
         self._answer = bytearray(16)
         self._free()
 
     def look(self, _now_ms: int) -> None:
-        """Hear the device that was asked in the last look, ask the next."""
-        device = self._device
+        """Hear the device that was asked in the last look, or ask the next if it is time."""
+        device = self._asked
         if device is not None:
+            self._asked = None
             heard = registers.i2c_take(self._registers, self._answer, device.answer_bytes)
             if heard == registers.TAKEN:
                 device.take(self._answer)
@@ -49,30 +51,19 @@ class I2cBus:
                 device.lost()
                 if heard == registers.WAITING:
                     # No transaction takes so long: a line is held down.
-                    self._device = None
-                    self._looks_to_go = _LOOKS_APART
-                    return
-        elif self._looks_to_go:
+                    self._free()
+        if self._looks_to_go:
             self._looks_to_go -= 1
-            self._devices[self._at].lost()
-            self._next()
-            if self._looks_to_go == 0:
-                self._free()
             return
-        self._device = device = self._devices[self._at]
-        self._next()
+        self._looks_to_go = self._looks_between
+        at = self._at
+        self._at = at + 1 if at + 1 < len(self._devices) else 0
+        self._asked = device = self._devices[at]
         question = device.question
         registers.i2c_send(self._registers, device.address, question, len(question))
 
-    def _next(self) -> None:
-        self._at = self._at + 1 if self._at + 1 < len(self._devices) else 0
-
     def _free(self) -> None:
         """Clock out whoever holds the data line, and set the block up anew."""
-        scl = self._scl
-        self._sda.init(Pin.OPEN_DRAIN, value=1)
-        scl.init(Pin.OPEN_DRAIN, value=1)
-        for _ in range(_CLOCKS_TO_LET_GO):
-            scl.value(0)
-            scl.value(1)
-        I2C(self._number, scl=scl, sda=self._sda, freq=BUS_HZ)
+        self._scl.init(Pin.IN, Pin.PULL_UP)
+        registers.pull_down(registers.SIO, self._scl_mask, _CLOCKS_TO_LET_GO)
+        I2C(self._number, scl=self._scl, sda=self._sda, freq=BUS_HZ)

@@ -45,6 +45,24 @@ def shift_in(sio: uint, data: int, clock: int, pulses: int) -> int:
 
 
 @micropython.viper
+def pull_down(sio: uint, mask: int, pulses: int):
+    """Pulses down of some 2 µs on a pin that is an input with a pull-up, as a device's would be."""
+    port = ptr32(sio)
+    # GPIO_OUT_CLR, then GPIO_OE_SET and GPIO_OE_CLR.
+    port[6] = mask
+    while pulses:
+        left = 10
+        while left:
+            port[9] = mask
+            left -= 1
+        left = 10
+        while left:
+            port[10] = mask
+            left -= 1
+        pulses -= 1
+
+
+@micropython.viper
 def adc_sum(adc: uint, channel: int, readings: int) -> int:
     """The sum of so many conversions of 12 bits, one after the other, 2 µs each."""
     register = ptr32(adc)

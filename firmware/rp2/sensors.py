@@ -109,12 +109,17 @@ def _adapters(rows, readings, now_ms: int) -> list:
         else:
             raise ValueError(kind)
     for (sda, scl), devices in buses.items():
-        # All of them as often as the one that is wanted most often.
-        transactions = sum([device.transactions for device, _ in devices])
-        every_ms = min([every_ms for _, every_ms in devices]) // transactions
-        bus = I2cBus(sda // _GPIOS_PER_I2C % _I2CS, sda, scl, [device for device, _ in devices])
-        timed.append((bus, every_ms, 12))
+        timed.append((_bus(sda, scl, devices), 0, 9))
     return timed
+
+
+def _bus(sda: int, scl: int, devices) -> I2cBus:
+    # All of them as often as the one that is wanted most often.
+    transactions = sum([device.transactions for device, _ in devices])
+    every_ms = min([every_ms for _, every_ms in devices])
+    looks_apart = max(1, every_ms // TURN_MS // transactions)
+    number = sda // _GPIOS_PER_I2C % _I2CS
+    return I2cBus(number, sda, scl, [device for device, _ in devices], looks_apart)
 
 
 def _analog(readings, row) -> AnalogInput:
