@@ -296,6 +296,11 @@ def test_random_noise_is_found_within_its_window(seed):
     assert NOISY in kinds
 
 
+def test_swings_of_half_the_limit_are_no_noise():
+    rig = Rig()
+    assert not any(rig.put(RAW + at % 2 * (NOISE // 2)) for at in range(60))
+
+
 @given(st.integers(0, 4_000), st.integers(1, NOISE // 2), st.data())
 def test_what_stays_below_the_limit_is_no_noise(around, swing, data):
     rig = Rig()
@@ -400,6 +405,20 @@ def test_one_glitch_is_none_nor_are_two(glitches, before, flowing, data):
             assert rig.wait(EVERY_MS, flowing) == 0
         else:
             assert rig.put(RAW + sway if glitch is None else glitch, flowing) == 0
+
+
+@given(st.lists(st.sampled_from(["fail", 0, 65_535, None]), min_size=20, max_size=60))
+def test_any_number_of_glitches_is_none_with_good_samples_between(glitches):
+    rig = Rig()
+    for at, glitch in enumerate(glitches):
+        if glitch is not None and at % 3:
+            assert (rig.fail() if glitch == "fail" else rig.put(glitch)) == 0
+        else:
+            assert rig.put(RAW + at % 2) == 0
+
+
+def test_the_figures_of_the_specification():
+    assert (BAD_SAMPLES, GOOD_SAMPLES, sensing.NOISE_WINDOW) == (3, 10, 16)
 
 
 @given(st.sampled_from([OPEN, SHORTED, FAILED, SILENT]), st.integers(0, GOOD_SAMPLES - 1))
