@@ -18,8 +18,9 @@ AUDIO_PAUSE_MS = 120_000
 ESCALATIONS = ((alarms.MEDIUM, 180_000, alarms.HIGH),)
 
 _LONGEST_MS = 1 << 29
-# The player is as late as whoever calls ``look`` is; well within the shortest interval of 3 s.
-_AFTER_BURST_MS = 20
+# The player may be behind by the silence of a change and by what it takes to be told, and before by
+# what a start takes; all that is well within the shortest interval of 3 s.
+_AFTER_BURST_MS = 200
 _BEFORE_BURST_MS = 500
 
 

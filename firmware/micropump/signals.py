@@ -41,6 +41,9 @@ _SOUNDS = (
     ),
 )
 
+# Between a burst that is cut short and the more urgent one: as between two pulses of it.
+CHANGE_US = 60_000
+
 DARK = 0
 YELLOW = 1
 RED = 2

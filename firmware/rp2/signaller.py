@@ -93,6 +93,7 @@ class Signaller:
         self._colours = (None, yellow, red)
         self._tables = [packed(signals.table(at)) for at in range(len(signals.NAMES))]
         self._addresses = [addressof(table) for table in self._tables]
+        self._change = packed([(1, 0, signals.CHANGE_US)])
         # What the second channel writes into the first: where it begins again.
         self._again = array("I", [0])
         self._feed = rp2.DMA()
@@ -113,7 +114,11 @@ class Signaller:
         self.shown = signals.SILENT
 
     def sound(self, priority: int, after_interval: bool = False) -> None:
-        """Play the bursts of ``priority`` from now on, the first at once or after an interval."""
+        """Play the bursts of ``priority`` from now on, the first at once or after an interval.
+
+        Where another burst may be cut short, at once is ``signals.CHANGE_US`` from now.
+        """
+        silence = self._change if self.sounding else None
         self._be_silent()
         self.sounding = priority
         if priority == signals.SILENT:
@@ -135,8 +140,10 @@ class Signaller:
             trigger=False,
         )
         if after_interval:
-            self._sound.put(table[-2])
-            self._sound.put(table[-1])
+            silence = table[-2:]
+        if silence:
+            self._sound.put(silence[0])
+            self._sound.put(silence[1])
         self._feed.active(1)
         self._sound.active(1)
 
