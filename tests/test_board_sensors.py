@@ -139,6 +139,16 @@ def test_the_load_cell_and_the_barrel() -> None:
     assert value(pico(), "barrel", 1650) == pytest.approx(27_000, abs=2)
 
 
+def test_the_limits_of_the_pico_are_what_the_document_says() -> None:
+    pressure, force = pico().sensor("pressure"), pico().sensor("force")
+    assert pressure
+    assert force
+    # ±40 kPa and ±25 N of noise; 17.5 kPa and 15 N of drift.
+    for sensor, noise, drift in ((pressure, 80_000, 17_500), (force, 50_000, 15_000)):
+        assert sensing.scaled(sensor.spec[8], *sensor.spec[2:4]) == pytest.approx(noise, rel=0.01)
+        assert sensing.scaled(sensor.spec[9], *sensor.spec[2:4]) == pytest.approx(drift, rel=0.01)
+
+
 def test_air_and_a_broken_wire_are_air() -> None:
     sensor = pico().sensor("air")
     assert sensor
