@@ -554,7 +554,7 @@ def changed_board(workshop: Workshop) -> None:
     boards.unlink()
     (boards / "pico").mkdir(parents=True)
     for path in (REPO / "boards/pico").iterdir():
-        text = path.read_text(encoding="utf-8").replace("gpio = 21\n", "gpio = 19\n")
+        text = path.read_text(encoding="utf-8").replace("gpio = 21\n", "gpio = 15\n")
         (boards / "pico" / path.name).write_text(text, encoding="utf-8")
 
 
