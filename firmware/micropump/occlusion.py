@@ -31,10 +31,10 @@ SLOPE_FLOOR_FROM_NL_S = 1_400
 SLOPE_LEAST_PERCENT = 50
 SLOPE_GREATEST_PERCENT = 250
 # The last half of the rise against the first: 100 for a closed line, less on the way to Q·R.
-SLOPE_STEADY_PERCENT = 70
+SLOPE_STEADY_PERCENT = 80
 # Each quarter of a straight rise has 25 % of it; stairs of stick-slip move this by as much.
-_QUARTER_LEAST_PERCENT = 8
-_QUARTER_GREATEST_PERCENT = 45
+_QUARTER_LEAST_PERCENT = 5
+_QUARTER_GREATEST_PERCENT = 50
 # The softest line rises by the floor in so many marks; the record is as long as half of its slope.
 _MARKS_IN_FLOOR = 20
 _MARKS = 64
