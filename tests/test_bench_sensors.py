@@ -827,6 +827,7 @@ def test_the_sensors_are_read_from_switching_on_at_their_interval():
         readings = made.bench.ground.pump.readings
         assert readings.samples[sensing.PRESSURE] == 41
         assert readings.samples[sensing.UPSTREAM] == 0
+        assert made.bench.ground.pump.sensing.fitted == sum(1 << NUMBERS[n] for n in ON_SYRINGE)
         barrel_raw = made.sensed[-1][3 + sensing.BARREL]
         assert readings.raw[sensing.BARREL] == barrel_raw < 6_800
         made.order()
@@ -845,6 +846,11 @@ def test_events_reach_the_readings_of_the_pump():
         made.advance(11_000)
         readings = made.bench.ground.pump.readings
         assert not readings.raw[sensing.DOOR]
+        made.bench.look()
+        # Offset, drift in temperature and noise: half a kilopascal.
+        pressure_raw = 13_107 + made.bench.plant.pressure_pa * 0.24
+        assert readings.raw[sensing.PRESSURE] == pytest.approx(pressure_raw, abs=120)
+        assert pressure_raw > 13_300
         made.advance(2_000)
         assert readings.raw[sensing.DOOR]
         made.advance(10_000)

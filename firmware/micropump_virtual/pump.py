@@ -3,7 +3,7 @@
 from micropump import journal
 from micropump.controller import COMPLETED, IDLE, PROGRAMMED, STOPPED, Controller
 from micropump.link import Identity, Link
-from micropump.sensing import SENSORS, Readings
+from micropump.sensing import SENSORS, Readings, Sensing
 from micropump.units import CLOCK_MASK
 from micropump_virtual.memory import Memory, shelf
 from micropump_virtual.stepper import VirtualStepper
@@ -33,6 +33,7 @@ class VirtualPump:
         container_ul: what the last of them was said to hold; µL.
         secondary_ul: what secondary infusions brought in all; µL.
         readings: raw counts of the sensors, as a board's adapters put them.
+        sensing: what is fitted, as told by ``fit``.
         memory: its raw flash.
 
     """
@@ -44,6 +45,7 @@ class VirtualPump:
         self.link = Link(self.controller, identity, shelf(self.memory))
         self.inputs = self.controller.inputs
         self.readings = Readings()
+        self.sensing = Sensing(())
         self.now_ms = start_ms
         self.due_ms = start_ms
         self.ticks = 0
@@ -70,6 +72,10 @@ class VirtualPump:
         self.due_ms = now_ms
         self.advance(now_ms)
         return self.take_output()
+
+    def fit(self, specs: tuple) -> None:
+        """Fit sensors: a row for each (docs/sensors.md), of which the first ten fields count."""
+        self.sensing = Sensing(specs)
 
     def sense(self, fresh: int, failed: int, raw) -> None:
         """Put samples of sensors: a bit in ``fresh`` or ``failed`` for each, counts by number."""

@@ -2,10 +2,10 @@
 
 Started by the bench as ``micropython serve.py FIRMWARE_DIR KIND DRIVE_ID TIME_X1000 START_MS``.
 Lines in: ``A until_ms`` advance, ``R now_ms hex`` bytes from the host,
-``I interlock_open driver_fault plunger_ul`` inputs, and ``S fresh failed raw …``
-samples of the sensors, which alone is not answered. Lines out: ``Q`` a quantum, ``X ms`` an abort
-(in order with the quanta), ``D hex`` bytes for the host, and at last
-``T due_ms ticks state is_over containers container_ul secondary_ul item_id``.
+``I interlock_open driver_fault plunger_ul`` inputs. Not answered: ``F spec …`` the sensors that are
+fitted, the numbers of each with commas between, and ``S fresh failed raw …`` samples of them.
+Lines out: ``Q`` a quantum, ``X ms`` an abort (in order with the quanta), ``D hex`` bytes for the
+host, and at last ``T due_ms ticks state is_over containers container_ul secondary_ul item_id``.
 """
 
 import sys
@@ -65,6 +65,9 @@ def main() -> None:
         words = line.split()
         if words[0] == "S":
             pump.sense(int(words[1]), int(words[2]), [int(word) for word in words[3:]])
+            continue
+        if words[0] == "F":
+            pump.fit(tuple(tuple(map(int, spec.split(","))) for spec in words[1:]))
             continue
         if words[0] == "A":
             pump.advance(int(words[1]))

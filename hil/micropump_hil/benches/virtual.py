@@ -8,7 +8,7 @@ from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE, Mechanism
 from micropump.motion import edges_us
 from micropump_hil.benches.bench import Bench, Run
 from micropump_host.bench import default_bench
-from micropump_host.bench.ground import Abort, Ground, Inputs, Quantum, Record, build_ground
+from micropump_host.bench.ground import Abort, Ground, Inputs, Quantum, Record, Spec, build_ground
 from micropump_host.bench.local import LocalLine
 from micropump_host.bench.world import Sample, VirtualBench
 from micropump_host.client import Pump, Status
@@ -109,6 +109,10 @@ class _WatchedGround(Ground):
     def set_inputs(self, inputs: Inputs) -> None:
         """Let the pump see other inputs."""
         self._ground.set_inputs(inputs)
+
+    def fit(self, specs: Sequence[Spec]) -> None:
+        """Tell the pump which sensors it has."""
+        self._ground.fit(specs)
 
     def sense(self, fresh: int, failed: int, raw: Sequence[int]) -> None:
         """Put samples of sensors into the pump's readings."""

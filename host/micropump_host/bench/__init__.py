@@ -21,7 +21,9 @@ from micropump_host.bench.build import (
     build_plunger_sensor,
     change_container,
 )
+from micropump_host.bench.fitted import sensor_rows, sensor_specs
 from micropump_host.bench.plant import LineEnd, PeristalticGeometry, Plant, SyringeGeometry
+from micropump_host.bench.plantrun import PlantRun
 
 __all__ = [
     "Balance",
@@ -33,6 +35,7 @@ __all__ = [
     "LineEnd",
     "PeristalticGeometry",
     "Plant",
+    "PlantRun",
     "SyringeGeometry",
     "apply_event",
     "build_balance",
@@ -42,4 +45,6 @@ __all__ = [
     "default_bench",
     "load_bench",
     "parse_bench",
+    "sensor_rows",
+    "sensor_specs",
 ]

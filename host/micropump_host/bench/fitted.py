@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from micropump import sensing
 from micropump_host.bench.benchfile import BarrelSensor, Bench
+from micropump_host.bench.ground import Spec
 from micropump_host.bench.motor import Motor
 from micropump_host.bench.plant import SyringeGeometry
 from micropump_host.bench.sensors import (
@@ -22,6 +23,7 @@ from micropump_host.bench.surroundings import Bubbles, Climate, Supply, Surround
 
 # As in docs/sensors.md, in its order of fields.
 SensorRow = tuple[int | str, ...]
+SPEC_FIELDS = 10
 
 _SECONDS_PER_MINUTE = 60.0
 # A twentieth of the converter at either end is no reading: a broken or a shorted wire is there.
@@ -137,6 +139,14 @@ def build_sensors(bench: Bench, around: Surroundings, steps_per_rev: int) -> lis
 def sensor_rows(bench: Bench) -> tuple[SensorRow, ...]:
     """The rows of the fitted sensors, as a board's ``SENSORS`` has them (docs/sensors.md)."""
     return tuple(_row(bench, number) for number in _fitted(bench))
+
+
+def sensor_specs(bench: Bench) -> tuple[Spec, ...]:
+    """What ``micropump.sensing.Sensing`` takes of them: the first ten fields, numbers all."""
+    return tuple(
+        tuple(field for field in row[:SPEC_FIELDS] if isinstance(field, int))
+        for row in sensor_rows(bench)
+    )
 
 
 def _fitted(bench: Bench) -> list[int]:

@@ -20,6 +20,9 @@ from micropump.link import Identity
 from micropump_host.errors import MicropumpError
 from micropump_virtual.pump import VirtualPump
 
+# Of a sensor: the first ten fields of its row (docs/sensors.md).
+Spec = tuple[int, ...]
+
 GROUNDS = ("cpython", "micropython")
 
 
@@ -120,6 +123,10 @@ class Ground(ABC):
         self.set_inputs(replace(self.inputs, plunger_ul=plunger_ul))
 
     @abstractmethod
+    def fit(self, specs: Sequence[Spec]) -> None:
+        """Tell the pump which sensors it has."""
+
+    @abstractmethod
     def sense(self, fresh: int, failed: int, raw: Sequence[int]) -> None:
         """Put samples of sensors into the pump's readings; it looks at the next control cycle.
 
@@ -205,6 +212,10 @@ class CPythonGround(Ground):
         seen.driver_fault = inputs.driver_fault
         seen.plunger_ul = inputs.plunger_ul
 
+    def fit(self, specs: Sequence[Spec]) -> None:
+        """Tell the pump which sensors it has."""
+        self.pump.fit(tuple(specs))
+
     def sense(self, fresh: int, failed: int, raw: Sequence[int]) -> None:
         """Put samples of sensors into the pump's readings."""
         self.pump.sense(fresh, failed, raw)
@@ -281,6 +292,10 @@ class MicroPythonGround(Ground):
         """Let the pump see other inputs."""
         self.inputs = inputs
         self._ask(f"I {int(inputs.interlock_open)} {int(inputs.driver_fault)} {inputs.plunger_ul}")
+
+    def fit(self, specs: Sequence[Spec]) -> None:
+        """Tell the pump which sensors it has."""
+        self._waiting += f"F {' '.join(','.join(map(str, spec)) for spec in specs)}\n"
 
     def sense(self, fresh: int, failed: int, raw: Sequence[int]) -> None:
         """Put samples of sensors into the pump's readings."""

@@ -32,6 +32,7 @@ from micropump_host.bench.build import (
     build_plunger_sensor,
     change_container,
 )
+from micropump_host.bench.fitted import sensor_specs
 from micropump_host.bench.ground import Ground
 from micropump_host.bench.mechanics import geometry_of, steps_per_rev
 from micropump_host.bench.motor import Motor
@@ -113,7 +114,9 @@ class VirtualBench:
         self._sensor: PlungerSensor | None = None
         self._sensor_ms = _NEVER_MS
         self.suite = Suite(bench, self.motor, steps_per_rev(kind, drive_id))
-        if self.suite.due_ms <= self.now_ms:
+        specs = sensor_specs(bench)
+        if specs:
+            ground.fit(specs)
             self._sense()
 
     @property
