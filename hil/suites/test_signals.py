@@ -33,6 +33,7 @@ def _look_too(self, now_ms, active):
 annunciator.Annunciator.look = _look_too
 %s
 """
+SELDOM = "pump._LOOK_MS = 100"
 NO_WATCHDOG = "pump.Pump.start_watchdog = lambda self: None"
 
 MS_NS = 1_000_000
@@ -241,16 +242,14 @@ def test_a_burst_that_has_begun_is_played_to_its_end(bench, then, into_ms):
     watched.set(*both)
     watched.run_ms(into_ms)
     ended_ns = watched.set(*both[1:])
-    watched.run_ms(15_000 - into_ms)
+    # Beyond the next burst of either, short of another.
+    watched.run_ms((13_000 if then else 7_000) - into_ms)
     first, *rest = watched.bursts()
     judge_burst(alarms.HIGH, first)
-    if then:
-        judge_interval(then, first, rest[0])
-        for burst in rest:
-            judge_burst(then, burst)
-        for a, b in pairwise(rest):
-            judge_interval(then, a, b)
-    assert bool(rest) == bool(then)
+    for burst in rest:
+        judge_interval(then, first, burst)
+        judge_burst(then, burst)
+    assert len(rest) == bool(then)
     # The light is not kept waiting.
     assert watched.lights["red"].edges[-1].at_ns - ended_ns <= AT_ONCE_MS * MS_NS
     assert watched.lights["red"].edges[-1].level == 0
@@ -271,14 +270,16 @@ def test_the_button_pauses_the_sound_at_once(bench, into_ms):
 
 
 def test_a_pause_is_two_minutes_long_and_not_of_the_light(bench):
-    watched = Watched(bench)
+    # Two minutes of a loop that comes round every 10 ms take a minute to emulate.
+    watched = Watched(bench, SELDOM)
     raised_ns = watched.set(alarms.HIGH)
     watched.run_ms(400)
     pressed_ns = bench.pico.now_ns
-    bench.press("start_stop", 0.2)
+    bench.press("start_stop", 0.5)
     watched.run_ms(123_500)
     again_ns = watched.highs_us(pressed_ns + 1_000 * MS_NS)[0][0]
-    assert 119_900 <= (again_ns - pressed_ns) / MS_NS <= 120_100
+    # Of three looks at the button the second or third has it, and at the end one is late.
+    assert 120_000 <= (again_ns - pressed_ns) / MS_NS <= 120_400
     judge_burst(alarms.HIGH, watched.bursts(again_ns)[0])
     judge_flashes(watched.lights["red"], alarms.HIGH, raised_ns, bench.pico.now_ns)
 
