@@ -91,7 +91,7 @@ def test_a_limit_outside_of_50_to_500_ul_is_the_nearest_within():
 
 
 def test_a_millilitre_in_a_quarter_of_an_hour_is_found_and_one_in_a_longer_time_is_not():
-    for gap_ms, found in ((149_999, Air.ACCUMULATED), (150_001, 0)):
+    for gap_ms, found in ((149_999, Air.ACCUMULATED), (150_000, 0)):
         air = Air()
         air.configure(500_000)
         said = 0
@@ -101,6 +101,13 @@ def test_a_millilitre_in_a_quarter_of_an_hour_is_found_and_one_in_a_longer_time_
             said |= air.update(0, 10, 0)
             air.update(gap_ms, 10_000, 0)
         assert said == found
+
+
+def test_twenty_of_the_smallest_bubbles_are_a_millilitre():
+    air = Air()
+    for bubble in range(1, 60):
+        air.update(1_000, LEAST_NL, 1_000)
+        assert (air.update(1_000, 10, 0) == Air.ACCUMULATED) == (bubble >= 20)
 
 
 def test_clear_forgets_all_air():

@@ -33,8 +33,8 @@ SLOPE_GREATEST_PERCENT = 250
 # The last half of the rise against the first: 100 for a closed line, less on the way to Q·R.
 SLOPE_STEADY_PERCENT = 80
 # Each quarter of a straight rise has 25 % of it; stairs of stick-slip move this by as much.
-_QUARTER_LEAST_PERCENT = 5
-_QUARTER_GREATEST_PERCENT = 50
+_QUARTER_LEAST_PERCENT = 2
+_QUARTER_GREATEST_PERCENT = 60
 # The softest line rises by the floor in so many marks; the record is as long as half of its slope.
 _MARKS_IN_FLOOR = 20
 _MARKS = 64
@@ -180,6 +180,8 @@ class Slope:
 
     def update(self, elapsed_ms: int, pushed_nl: int, pressure_pa: int) -> bool:
         """Take a sample; whether the last stretch is that of a closed line."""
+        if not self._floor_pa:
+            return False
         if pushed_nl < 0:
             self.begin()
             return False
@@ -213,27 +215,28 @@ class Slope:
     def _is_closed(self, floor_pa: int) -> bool:
         """Whether the shortest stretch that rises by the floor is straight, and fits."""
         now_pa = self._back(0)
-        quarter = 1
-        while 4 * quarter < self._marks:
-            rise_pa = now_pa - self._back(4 * quarter)
+        for marks in range(4, self._marks):
+            rise_pa = now_pa - self._back(marks)
             if rise_pa >= floor_pa:
-                fits = 4 * quarter * self._least_pa <= rise_pa <= 4 * quarter * self._most_pa
-                if not fits or not self._is_straight(quarter, rise_pa):
+                fits = marks * self._least_pa <= rise_pa <= marks * self._most_pa
+                if not fits or not self._is_straight(marks, rise_pa):
                     return False
-                self.began_pa = self._back(4 * quarter)
+                self.began_pa = self._back(marks)
                 return True
-            quarter += 1
         return False
 
-    def _is_straight(self, quarter: int, rise_pa: int) -> bool:
+    def _is_straight(self, marks: int, rise_pa: int) -> bool:
         """Whether a quarter of it, taken anywhere, rises as another does, and the last half too."""
         least_pa = rise_pa // 100 * _QUARTER_LEAST_PERCENT
         greatest_pa = rise_pa // 100 * _QUARTER_GREATEST_PERCENT
-        for at in range(3 * quarter + 1):
+        quarter = marks // 4
+        for at in range(marks - quarter + 1):
             if not least_pa <= self._back(at) - self._back(at + quarter) <= greatest_pa:
                 return False
-        last_pa = self._back(0) - self._back(2 * quarter)
-        return 100 * last_pa >= self._steady_percent * (rise_pa - last_pa)
+        half = marks // 2
+        last_pa = self._back(0) - self._back(half)
+        first_pa = self._back(half) - self._back(2 * half)
+        return 100 * last_pa >= self._steady_percent * first_pa
 
 
 class Occlusion:
@@ -273,7 +276,8 @@ class Occlusion:
             greatest_nl_kpa: the greatest.
             friction_pa: what the plunger's friction adds to the reading, Pa: its force divided by
                 the plunger's area for a force cell, 0 for a sensor in the line.
-            floor_pa: the least rise that SLOPE tells, Pa.
+            floor_pa: the least rise that SLOPE tells, Pa; 0 for none, as for a roller head, whose
+                strokes rise by more.
             floor_pa_s_ul: what is added to it for each µL/s beyond 5 mL/h, Pa·s/µL; up to 1000.
             least_percent: the slope's lower bound, % of that of the greatest compliance.
             greatest_percent: its upper bound, % of that of the least compliance.
