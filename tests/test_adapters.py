@@ -1,8 +1,5 @@
 """The parts of the board's adapters that need no board: driver, buttons, analog arithmetic."""
 
-import sys
-import types
-
 import pytest
 from adapters import adapter
 from hypothesis import given
@@ -363,16 +360,3 @@ def test_a_key_that_is_held_for_a_minute_is_stuck_once():
     button = buttons.Button(lambda: True)
     events = [event for _ in range(20_000) if (event := button.look(10))]
     assert events == [buttons.PRESSED, buttons.STUCK]
-
-
-def test_analog_arithmetic(monkeypatch):
-    monkeypatch.setitem(sys.modules, "machine", types.SimpleNamespace(ADC=None))
-    analog = adapter("analog")
-    scale = (133, 3133, 700_000)
-    assert analog.pressure_pa(133, *scale) == 0
-    assert analog.pressure_pa(3133, *scale) == 700_000
-    assert analog.pressure_pa(633, *scale) == pytest.approx(116_667, abs=100)
-    # 12 V behind 100k and 27k is 2551 mV.
-    assert analog.divided_mv(2551, 100_000, 27_000) == pytest.approx(12_000, abs=5)
-    # Nothing on the way leaves the board's small integers.
-    assert (3300 - 133) * 7_000 < 2**30

@@ -20,6 +20,7 @@ FEATURES = {
     "edge_counter": "a look at the pump's own edge counter",
     "motor_enable": "a look at the driver's EN",
     "driver_uart": "a motor driver with a UART and a fault output, which the bench makes fail",
+    "sensors": "sensors that the bench sets and breaks",
     "buttons": "buttons that the bench presses",
     "usb": "a USB host that can stop reading",
     "reset": "the reset button",
@@ -121,6 +122,18 @@ class Bench(ABC):
     def set_interlock(self, is_open: bool) -> None:
         """Open or close the interlock (``interlock``)."""
         self._lacks("interlock")
+
+    def set_sensor(self, name: str, value: float) -> None:
+        """Let a sensor measure ``value``, in its unit of docs/sensors.md (``sensors``)."""
+        self._lacks("sensors")
+
+    def break_sensor(self, name: str, fault: str) -> None:
+        """Break a sensor: "open", "stuck", "unplugged" and others (``sensors``)."""
+        self._lacks("sensors")
+
+    def mend_sensor(self, name: str) -> None:
+        """Make a sensor whole (``sensors``)."""
+        self._lacks("sensors")
 
     def press(self, button: str, duration_s: float = 0.2) -> None:
         """Press and release ``"start_stop"`` or ``"bolus"`` (``buttons``)."""

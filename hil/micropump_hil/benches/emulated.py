@@ -1,29 +1,34 @@
 """The emulated Pico as a bench: the real image, the ordinary client on the emulated USB."""
 
 import bisect
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 from micropump_hil.benches.bench import Bench, BenchBrokenError, Run
 from micropump_hil.emulated import EmulatedPico, EmulatedTimeoutError, Reset
-from micropump_hil.emulated.models import Contact, driver_chip
+from micropump_hil.emulated.models import Contact, StepperDriver, driver_chip
+from micropump_hil.emulated.sensors import Row, SensorsOnPins
 from micropump_hil.emulated.spins import skip_spins
 from micropump_hil.emulated.uart import Tmc2209
 from micropump_hil.emulated.wiring import Wiring, read_wiring
 from micropump_hil.lines import EmulatedLine
 from micropump_host.client import Pump, PumpGoneError, Status
+from micropump_host.image import load_board
 
 HAS = frozenset(
     {
         "syringe", "peristaltic", "virtual_time", "step_edges", "interlock", "restart",
         "edge_counter", "motor_enable", "buttons", "usb", "reset", "watchdog", "cpu_death",
-        "power_cut", "flash", "injection", "driver_uart",
+        "power_cut", "flash", "injection", "driver_uart", "sensors",
     }
 )  # fmt: skip
 
 BOARD_FILE = Path("boards") / "pico" / "board.toml"
 # From power-on to the first answer are 60 ms, from a reset 30 ms more.
 READY_S = 1.0
+# Of the drives in boards/pico: 200 full steps, 16 microsteps each.
+STEPS_PER_REV = 3200
 _COUNTER_BLOCK = 1
 _STARTER = """\
 import micropump_board
@@ -46,6 +51,8 @@ class EmulatedBench(Bench):
         image: its image.
         pins: GPIO numbers by function.
         driver: the TMC2209 on its UART and DIAG (``driver_uart``).
+        motor: what its steps have come to.
+        sensors: all that the board has, each by its name (``sensors``).
 
     Raises:
         BenchBrokenError: if its firmware does not come up.
@@ -71,6 +78,14 @@ class EmulatedBench(Bench):
         self._interlock.attach(self.pico)
         self.driver = _driver(self._wiring)
         self.driver.attach(self.pico)
+        self.motor = StepperDriver(
+            self.pins["step"], self.pins["dir"], self.pins["enable"], enable_level=self._on_level
+        )
+        self.motor.attach(self.pico)
+        self.sensors = SensorsOnPins(
+            sensor_rows(), lambda: self.motor.position_steps / STEPS_PER_REV
+        )
+        self.sensors.attach(self.pico)
         self._step = self.pico.pins.watch(self._wiring.gpio["step"])
         self._enable = self.pico.pins.watch(self._wiring.gpio["enable"])
         self.pico.boot()
@@ -146,6 +161,18 @@ class EmulatedBench(Bench):
             self._interlock.open()
         else:
             self._interlock.close()
+
+    def set_sensor(self, name: str, value: float) -> None:
+        """Let a sensor measure ``value``, in its unit of docs/sensors.md."""
+        self.sensors[name].set(value)
+
+    def break_sensor(self, name: str, fault: str) -> None:
+        """Break a sensor, in one of its ``faults``."""
+        self.sensors[name].break_it(fault)
+
+    def mend_sensor(self, name: str) -> None:
+        """Make a sensor whole."""
+        self.sensors[name].mend()
 
     def press(self, button: str, duration_s: float = 0.2) -> None:
         """Press and release a button."""
@@ -238,6 +265,12 @@ def _driver(wiring: Wiring) -> Tmc2209:
             "the board has no driver on a UART", str(BOARD_FILE), "See its pins."
         )
     return chip
+
+
+@functools.cache
+def sensor_rows() -> tuple[Row, ...]:
+    """``SENSORS`` of the board's module, as the image has it."""
+    return tuple(sensor.row for sensor in load_board(_board_file().parent).sensors)
 
 
 def _board_file() -> Path:

@@ -94,6 +94,11 @@ class Sensor(ABC):
         self._drift_raw = 0.0
         self._stuck_raw: float | None = None
 
+    def set(self, value: float | Callable[[int], float]) -> None:
+        """Let it measure ``value`` from now on."""
+        self.value = value
+        self._fault_changed()
+
     def break_it(self, fault: str) -> None:
         """Break it in one way, mended of any other; SensorError if it cannot break so."""
         if fault not in self.faults:
@@ -129,7 +134,7 @@ class Sensor(ABC):
             raw = self.raw(now_ns) + noise * self._noise()
             if self.fault == "noisy":
                 raw += loud * self._noise()
-            elif self.fault == "drifted":
+            elif self.fault == "drifting":
                 raw += drift
             elif self.fault == "stuck":
                 self._stuck_raw = raw
@@ -140,7 +145,7 @@ class Sensor(ABC):
 class AnalogSensor(Sensor):
     """A voltage on a channel of the ADC; a broken or missing wire gives 0 V."""
 
-    faults = ("open", "shorted", "stuck", "noisy", "drifted", "unplugged")
+    faults = ("open", "shorted", "stuck", "noisy", "drifting", "unplugged")
 
     def attach(self, pico: "EmulatedPico") -> None:
         """Connect to the ADC."""
@@ -167,11 +172,6 @@ class DigitalSensor(Sensor):
     def attach(self, pico: "EmulatedPico") -> None:
         """Connect to the pin."""
         self._pins = pico.pins
-        self.set(bool(self.value))
-
-    def set(self, on: bool) -> None:
-        """Say yes or no."""
-        self.value = int(on)
         self._fault_changed()
 
     def _fault_changed(self) -> None:
@@ -192,7 +192,7 @@ class BridgeSensor(Sensor):
 
     """
 
-    faults = ("open", "shorted", "stuck", "noisy", "drifted", "silent", "unplugged")
+    faults = ("open", "shorted", "stuck", "noisy", "drifting", "silent", "unplugged")
 
     def __init__(self, row: Row) -> None:
         super().__init__(row)
@@ -245,7 +245,7 @@ class BusPressureSensor(Sensor):
 
     """
 
-    faults = ("damaged", "stuck", "noisy", "drifted", "silent", "unplugged")
+    faults = ("damaged", "stuck", "noisy", "drifting", "silent", "unplugged")
 
     def __init__(self, row: Row, now_ns: Callable[[], int]) -> None:
         super().__init__(row)
