@@ -394,7 +394,7 @@ class Link:
         found = shelf.library
         return (
             shelf.missing,
-            shelf.has_key(),
+            1 if shelf.has_key() else 0,
             found.version if found else 0,
             found.size if found else 0,
             found.library_id() if found else "",
