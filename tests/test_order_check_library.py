@@ -1,20 +1,29 @@
 """``micropump order check``: an order held against a drug library, as the pump holds it."""
 
+import dataclasses
+import functools
 import json
 import shutil
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pumps import Bedside
 
-from micropump_host import limits
+from micropump import library as board
+from micropump import mechanism, prescription, therapy
+from micropump.link import Identity
+from micropump_host import limits, orders
 from micropump_host.cli import main
-from micropump_host.library import load_library
+from micropump_host.client import LEVEL_NAMES, LIMIT_NAMES, PumpRefusedError, codec
+from micropump_host.client import Finding as PumpFinding
+from micropump_host.library import KINDS, LEVELS, load_library
 from micropump_host.library.image import build_image
 from micropump_host.limits import judge_order, open_library
 from micropump_host.orders import OrderError, check_order, load_order, parse_order
+from micropump_virtual.pump import VirtualPump
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 LIBRARY = EXAMPLES / "library"
@@ -37,6 +46,11 @@ OF_NO_DRUG = {
     "slow-from-a-large-syringe",
     "to-the-last-drop",
 }
+
+TO_CONFIRM_SAID = "TO BE CONFIRMED: beyond a soft limit; the pump asks for a second confirmation\n"
+OUTSIDE_SAID = (
+    "OUTSIDE THE LIBRARY: no drug limit was checked; the pump asks for a second confirmation\n"
+)
 
 MORPHINE = """\
 [order]
@@ -223,7 +237,7 @@ def test_nutrition_in_steps_is_faster_than_its_soft_limit(said):
         "[therapy] profile: the upper soft limit of the rate is 200 mL/h: "
         "this order runs 210.526 mL/h in step 3\n"
     ) in out
-    assert out.endswith("TO BE CONFIRMED: beyond a soft limit\n")
+    assert out.endswith(TO_CONFIRM_SAID)
 
 
 @pytest.mark.parametrize("name", ["pca-morphine", "pca-morphine-with-basal"])
@@ -479,19 +493,25 @@ def test_what_is_outside_the_library_is_said(said, written, changed, what, remed
     assert code == 0
     assert what in err
     assert remedy in err
-    assert out.endswith("OUTSIDE THE LIBRARY: no drug limit was checked\n")
+    assert out.endswith(OUTSIDE_SAID)
     assert said(path, "--library", LIBRARY, "--strict")[0] == 1
 
 
-def test_a_program_that_the_library_does_not_have_is_outside(example):
+def test_a_program_that_the_library_does_not_have_is_refused(said, written, example):
     text = MORPHINE.partition("[therapy]")[0] + (
         '[therapy]\nprogram = "continuous"\nrate = "1 mL/h"\nvtbi = "10 mL"\n'
         '[container]\nsyringe = "bd-plastipak-50"\n'
     )
     judgement = judged(text, example)
-    assert judgement.status == limits.OUTSIDE
-    assert judgement.outside.what.startswith("the library has no continuous program of Morphine")
-    assert judgement.outside.remedy == "It is given as pca"
+    assert judgement.status == limits.REFUSED
+    (finding,) = judgement.findings
+    assert (finding.kind, finding.is_hard) == ("program", True)
+    code, out, _ = said(written(text), "--library", LIBRARY)
+    assert code == 1
+    assert (
+        "refused: line 11, [therapy] program: the library has no continuous program of this drug "
+        "here, it has pca\n"
+    ) in out
 
 
 @pytest.mark.parametrize(
@@ -623,3 +643,140 @@ def test_what_is_no_name_is_refused(changed, what):
     with pytest.raises(OrderError) as error:
         parse_order(morphine(**changed), "order.toml")
     assert what in str(error.value)
+
+
+# -- host and pump ---------------------------------------------------------------------------------
+
+IMAGE = build_image(load_library(LIBRARY), KEY)
+CHECKED = [check_order(load_order(path)) for path in ORDERS]
+# What can be written into an order, one at a time.
+FIGURES = (
+    "rate_ul_h", "vtbi_ul", "duration_s", "dose_ul", "interval_s", "doses", "demand_ul",
+    "lockout_s", "limit_1_ul", "limit_2_ul", "window_1_s", "loading_ul", "loading_ul_h", "kvo_ul_h",
+    "concentration_mantissa", "concentration_exponent", "weight_g", "content_ul",
+)  # fmt: skip
+NAMES = {
+    "drug_id": ("", "morphine", "heparin", "tpn", "vancomycin", "furosemide", "no-such-drug"),
+    "care_area": ("", "home-adult", "pca-home", "palliative", "ward", "no-such-area"),
+}
+
+
+@functools.cache
+def bedside(kind, drive_id):
+    """A pump with the example library in it."""
+    found = Bedside(VirtualPump(Identity("cpython", "virtual", kind, drive_id, 1000)))
+    found.client.provision(KEY)
+    found.client.install_library(IMAGE)
+    return found.client
+
+
+@st.composite
+def prescribed(draw):
+    """An example order with another figure or two, that the mechanism can still deliver."""
+    checked = draw(st.sampled_from(CHECKED))
+    fields = dict(checked.prescription.fields)
+    for _ in range(draw(st.integers(0, 2))):
+        name = draw(st.sampled_from(sorted(set(fields) & {*FIGURES, *NAMES})))
+        if name in NAMES:
+            fields[name] = draw(st.sampled_from(NAMES[name]))
+        else:
+            factor = draw(st.sampled_from((0, 0.1, 0.5, 0.9, 1.1, 2, 3, 10)))
+            fields[name] = round(fields[name] * factor)
+    changed = orders.Prescription(checked.prescription.kind, fields)
+    mechanism_kind = checked.order.container.kind
+    item_id = checked.order.container.item_id
+    parts = mechanism.build(mechanism_kind, item_id, checked.drive_id)
+    try:
+        codec.encode(codec.Frame(changed.message, 1, 1, fields))
+        therapy.make(changed.kind, parts, dict(fields))
+    except (therapy.RefusedError, codec.FrameError):
+        assume(False)
+    return dataclasses.replace(checked, prescription=changed)
+
+
+def refusal(call, *arguments):
+    """What a pump refuses a request for; None where it does not."""
+    try:
+        call(*arguments)
+    except PumpRefusedError as error:
+        return error
+    return None
+
+
+def status_at(pump, checked):
+    """What a pump makes of an order, from its programming to its start."""
+    try:
+        accepted = pump.prescribe(checked.prescription.kind, checked.prescription.fields)
+    except PumpRefusedError as error:
+        is_limit = prescription.HARD_LIMIT <= error.code < prescription.SOFT_LIMIT
+        return limits.REFUSED if is_limit else error, ()
+    found = tuple((each.kind, each.value, each.bound) for each in accepted.findings)
+    refused = refusal(pump.start, accepted.program_id)
+    if refused is None:
+        # A head finishes its stroke, unless it is told a second time.
+        pump.stop()
+        pump.stop()
+        return limits.WITHIN, found
+    assert refused.asks == accepted.asks
+    return limits.OUTSIDE if accepted.asks >> prescription.OUTSIDE_BIT else limits.CONFIRM, found
+
+
+@settings(max_examples=300, deadline=None)
+@given(checked=prescribed())
+def test_host_and_pump_say_the_same_of_an_order(example, checked):
+    judgement = judge_order(checked, example)
+    pump = bedside(checked.order.container.kind, checked.drive_id)
+    status, found = status_at(pump, checked)
+    assert judgement.status == status, judgement
+    if status != limits.REFUSED:
+        assert sorted(found) == sorted((f.kind, f.value, f.bound) for f in judgement.findings)
+
+
+def test_orders_that_are_changed_come_to_every_end(example):
+    # Or the test above would compare less than it says.
+    seen = set()
+
+    @settings(max_examples=300, deadline=None, database=None, derandomize=True)
+    @given(checked=prescribed())
+    def look(checked):
+        seen.add(judge_order(checked, example).status)
+
+    look()
+    assert seen == {limits.WITHIN, limits.CONFIRM, limits.REFUSED, limits.OUTSIDE}
+
+
+def test_the_pump_names_limits_as_a_library_does():
+    assert LIMIT_NAMES == KINDS
+    assert tuple(name.replace(" ", "_") for name in LEVEL_NAMES) == LEVELS
+
+
+@pytest.mark.parametrize(
+    ("finding", "concentration", "text"),
+    [
+        (
+            PumpFinding("rate", "upper soft", 2_000, 1_000, "µL/h"), (board.NG, 1, 6),
+            "the rate, 2 mg/h (2 mL/h), is beyond the library's upper soft limit of 1 mg/h"
+            " (1 mL/h)",
+        ),
+        (
+            PumpFinding("dose", "lower soft", 15, 30, "µL"), (board.MILLIUNITS, 1, 5),
+            "the dose, 1.5 units (0.015 mL), is beyond the library's lower soft limit of 3 units"
+            " (0.03 mL)",
+        ),
+        (
+            PumpFinding("lockout", "lower soft", 300, 360, "s"), (board.NG, 1, 6),
+            "the lockout, 00:05, is beyond the library's lower soft limit of 00:06",
+        ),
+        (
+            PumpFinding("rate", "upper soft", 210_526, 200_000, "µL/h"), None,
+            "the rate, 210.526 mL/h, is beyond the library's upper soft limit of 200 mL/h",
+        ),
+        (
+            PumpFinding("window_1h", "upper soft", 0, 10_000, "µL"), (board.NG, 1, 6),
+            "there is no limit to the amount in 1 h, and the library's upper soft limit is 10 mg"
+            " (10 mL)",
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_pump_finds_is_told_in_clinical_units(finding, concentration, text):
+    assert limits.told(finding, concentration) == text

@@ -44,11 +44,18 @@ _NO_FINDING = (0, 0, "", 0, 0)
 
 
 class LimitError(ValueError):
-    """A program beyond a hard limit; ``finding`` is as ``governor.judge_program`` has it."""
+    """A program beyond a hard limit.
 
-    def __init__(self, finding: tuple) -> None:
+    Attributes:
+        finding: the first that is hard, as ``governor.judge_program`` has it.
+        prescription: what it was to be, with all that was found (a Prescription).
+
+    """
+
+    def __init__(self, finding: tuple, prescription) -> None:
         super().__init__(finding)
         self.finding = finding
+        self.prescription = prescription
 
 
 class Prescription:
@@ -210,7 +217,7 @@ class Prescription:
         self.findings = self._judged(self._order)
         for finding in self.findings:
             if governor.is_hard(finding[1]):
-                raise LimitError(finding)
+                raise LimitError(finding, self)
 
     def _judged(self, order: dict) -> list:
         if not self.limits:

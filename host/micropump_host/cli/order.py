@@ -38,16 +38,18 @@ examples:
   micropump order check order.toml --library lib.mpl --weight "70 kg" --strict
   micropump order check order.toml --library examples/library --json
 
-A hard limit refuses an order; a soft one is to be confirmed at the pump. The library is looked up
-and its limits are compared by the firmware's own core. Libraries and orders here are test fixtures,
-not clinical advice.
+A hard limit refuses an order; beyond a soft one, or outside the library, the pump asks for a second
+confirmation. The library is looked up and its limits are compared by the firmware's own core.
+Libraries and orders here are test fixtures, not clinical advice.
 """
 
 _SAID = {
     NO_LIBRARY: "[bold yellow]NO LIBRARY[/]: no drug limit was checked (--library)",
-    OUTSIDE: "[bold yellow]OUTSIDE THE LIBRARY[/]: no drug limit was checked",
+    OUTSIDE: "[bold yellow]OUTSIDE THE LIBRARY[/]: no drug limit was checked; the pump asks for a"
+    " second confirmation",
     REFUSED: "[bold red]REFUSED[/]: beyond a hard limit",
-    CONFIRM: "[bold yellow]TO BE CONFIRMED[/]: beyond a soft limit",
+    CONFIRM: "[bold yellow]TO BE CONFIRMED[/]: beyond a soft limit; the pump asks for a second"
+    " confirmation",
     WITHIN: "[bold green]WITHIN[/] all limits",
 }
 

@@ -1,7 +1,8 @@
 """An order held against the drug library, as the pump holds it: the core's own look-up and limits.
 
 ``open_library`` opens a library's folder or image, ``judge_order`` says what of an order is beyond
-its limits. Nothing here compares figures: that is ``micropump.governor``'s.
+its limits, ``told`` puts into words what a pump found. Nothing here looks up a limit or compares
+figures: that is ``micropump.prescription``'s, on the pump as here.
 """
 
 from micropump_host.limits.judge import (
@@ -16,6 +17,7 @@ from micropump_host.limits.judge import (
     judge_order,
 )
 from micropump_host.limits.opened import OpenedLibrary, open_library
+from micropump_host.limits.told import concentration_of, told
 from micropump_host.limits.words import Finding, Typical
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "OpenedLibrary",
     "Outside",
     "Typical",
+    "concentration_of",
     "judge_order",
     "open_library",
+    "told",
 ]

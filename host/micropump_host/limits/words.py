@@ -9,7 +9,13 @@ from micropump_host.library import KINDS, LEVELS, Limit, LimitUnit, Use
 from micropump_host.library.changes import KIND_NAMES
 from micropump_host.library.figures import by_hour, figure_text
 from micropump_host.library.model import MASS, TIME, UNITS
-from micropump_host.orders import CheckedOrder, duration_text, rate_text, volume_text
+from micropump_host.orders import (
+    PROGRAM_NAMES,
+    CheckedOrder,
+    duration_text,
+    rate_text,
+    volume_text,
+)
 from micropump_host.orders.refusals import label_of
 from micropump_host.reading.tables import line_of
 
@@ -53,7 +59,8 @@ class Finding:
     """One figure of an order that is beyond a limit.
 
     Attributes:
-        kind: one of ``library.KINDS``, or "weight" where limits by body weight lack one.
+        kind: one of ``library.KINDS``; or "weight" or "concentration" where limits lack such,
+            or "program" where the drug is not given by such a program.
         level: which limit, one of ``library.LEVELS``.
         is_hard: whether it is refused; a soft limit asks to be confirmed.
         key: the order's key that it is about, as "[therapy] rate".
@@ -61,7 +68,7 @@ class Finding:
         field: of the wire; empty where it is about the program as a whole.
         value, bound: the order's figure, and the greatest or least that is within the limit, as the
             pump counts them.
-        unit: of value and bound: "µL", "µL/h" or "s"; empty for a weight.
+        unit: of value and bound: "µL", "µL/h" or "s"; empty where no figure is to blame.
         value_text, limit_text: order's figure and limit in the drug's own units; empty where the
             library has no figure in such.
         text: all of it in one line.
@@ -100,7 +107,7 @@ class Typical:
 
     def __str__(self) -> str:
         """As "demand dose 1 mg (1 mL)"."""
-        return f"{KIND_NAMES[self.kind]} {_both(self.text, self.pump_text)}"
+        return f"{KIND_NAMES[self.kind]} {both(self.text, self.pump_text)}"
 
 
 def typical_figures(basis: Basis) -> tuple[Typical, ...]:
@@ -114,8 +121,8 @@ def typical_figures(basis: Basis) -> tuple[Typical, ...]:
         count = governor.greatest(
             basis.limits, kind, board.TYPICAL, basis.concentration, basis.weight_g
         )
-        pump_text = "" if count < 0 else _pump_text(kind, count)
-        found.append(Typical(limit.kind, level.text, pump_text))
+        counted = "" if count < 0 else pump_text(kind, count)
+        found.append(Typical(limit.kind, level.text, counted))
     return tuple(found)
 
 
@@ -133,15 +140,14 @@ def finding_of(
     kind, level, field, value, bound = found
     order = checked.order
     key = label_of(order, field) if field else "[therapy]"
-    if kind == governor.WEIGHT:
-        key = "[patient] weight"
+    if kind in _OTHER_KEYS:
+        key = _OTHER_KEYS[kind]
     line = line_of(order.lines, key)
     if kind not in range(board.KINDS):
-        name = "weight" if kind == governor.WEIGHT else "concentration"
-        text = f"limits are by {_MISSING[name]}, and the order tells none"
+        name, text = _beside_figures(basis, kind, value)
         return Finding(name, LEVELS[level], True, key, line, field, value, bound, "", "", "", text)
     limit = basis.use.limit(KINDS[kind])
-    value_text = _own_text(basis, limit.unit, value) if limit else ""
+    value_text = own_text(basis.concentration, basis.weight_g, limit.unit, value) if limit else ""
     limit_text = _limit_text(limit, LEVELS[level])
     return Finding(
         kind=KINDS[kind],
@@ -156,13 +162,24 @@ def finding_of(
         value_text=value_text,
         limit_text=limit_text,
         text=(
-            f"{_limit_said(basis, kind, level, _both(limit_text, _pump_text(kind, bound)))}: "
+            f"{_limit_said(basis, kind, level, both(limit_text, pump_text(kind, bound)))}: "
             f"{_this_order(kind, value, value_text)}{_in_steps(checked, found)}"
         ),
     )
 
 
-_MISSING = {"weight": "body weight", "concentration": "concentration"}
+_OTHER_KEYS = {governor.WEIGHT: "[patient] weight", governor.PROGRAM: "[therapy] program"}
+
+
+def _beside_figures(basis: Basis, kind: int, value: int) -> tuple[str, str]:
+    """Return name and text of what no figure is to blame for."""
+    if kind == governor.PROGRAM:
+        given = " or ".join(basis.use.programs)
+        name = PROGRAM_NAMES[value]
+        return "program", f"the library has no {name} program of this drug here, it has {given}"
+    name = "weight" if kind == governor.WEIGHT else "concentration"
+    of = "body weight" if kind == governor.WEIGHT else name
+    return name, f"limits are by {of}, and the order tells none"
 
 
 def _limit_said(basis: Basis, kind: int, level: int, bound_text: str) -> str:
@@ -177,7 +194,7 @@ def _limit_said(basis: Basis, kind: int, level: int, bound_text: str) -> str:
 def _this_order(kind: int, value: int, value_text: str) -> str:
     if kind in _WINDOWS and not value:
         return "this order sets no limit"
-    return f"this order {_VERBS.get(kind, 'has')} {_both(value_text, _pump_text(kind, value))}"
+    return f"this order {_VERBS.get(kind, 'has')} {both(value_text, pump_text(kind, value))}"
 
 
 def _in_steps(checked: CheckedOrder, found: tuple[int, int, str, int, int]) -> str:
@@ -200,14 +217,22 @@ def _limit_text(limit: Limit | None, level: str) -> str:
     return found.text if found else ""
 
 
-def _own_text(basis: Basis, unit: LimitUnit, value: int) -> str:
-    """Return a figure of the pump in the unit of a limit, with "≈" where it had to be rounded."""
+def own_text(concentration: BoardConcentration, weight_g: int, unit: LimitUnit, value: int) -> str:
+    """Return a figure of the pump in the unit of a limit, with "≈" where it had to be rounded.
+
+    Args:
+        concentration: the drug's, as the core has it, or None.
+        weight_g: body weight, 0 if it is not told.
+        unit: of the limit.
+        value: in µL, µL/h or s.
+
+    """
     own = Fraction(value)
-    if unit.amount in (MASS, UNITS) and basis.concentration:
-        _, mantissa, exponent = basis.concentration
+    if unit.amount in (MASS, UNITS) and concentration:
+        _, mantissa, exponent = concentration
         own *= mantissa * Fraction(10) ** exponent / 1000
-    if unit.per_kg and basis.weight_g:
-        own *= Fraction(1000, basis.weight_g)
+    if unit.per_kg and weight_g:
+        own *= Fraction(1000, weight_g)
     if unit.per_time:
         own /= by_hour(Fraction(1), unit)
     if unit.amount == TIME:
@@ -216,13 +241,14 @@ def _own_text(basis: Basis, unit: LimitUnit, value: int) -> str:
     return f"{'' if shown == own else '≈ '}{figure_text(shown, unit)}"
 
 
-def _pump_text(kind: int, value: int) -> str:
+def pump_text(kind: int, value: int) -> str:
+    """Return a figure of one kind of limit as the pump counts it: "2 mL", "1.5 mL/h" or "00:30"."""
     if kind in _RATES:
         return rate_text(value)
     return duration_text(value) if kind in _TIMES else volume_text(value)
 
 
-def _both(own: str, pump: str) -> str:
+def both(own: str, pump: str) -> str:
     """Return a figure in the drug's units and the pump's, once where they are the same."""
     if not own or not pump or own == pump:
         return own or pump
