@@ -17,6 +17,7 @@ from micropump_host.cli import (
     library,
     order,
     plan,
+    provision,
     purge,
     run,
     secondary,
@@ -55,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
         simulate, plan, order, run, control, secondary, purge, accuracy, compare, demo, library,
-        image, flash,
+        provision, image, flash,
     ):  # fmt: skip
         module.add_parser(commands)
     for command in commands.choices.values():

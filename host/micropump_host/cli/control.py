@@ -4,6 +4,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
 from micropump_host.cli.common import (
@@ -23,6 +24,13 @@ from micropump_host.cli.common import (
     rate_or_time,
     remarks,
     require_someone_to_ask,
+)
+from micropump_host.cli.override import (
+    NOT_JUDGED,
+    add_override,
+    confirm_override,
+    override_text,
+    standing_text,
 )
 from micropump_host.client import Event, Pump, Status
 from micropump_host.errors import EXIT_DONE, EXIT_REFUSED, UsageError
@@ -75,8 +83,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         subparsers,
         "status",
         "what the pump is doing",
-        "State, alarms, rate, what is infused of the VTBI, how long the rest takes, what the"
-        " container still holds, and how a patient's demands stand.",
+        "State, alarms, drug and where it stands to the drug library, rate, what is infused of the"
+        " VTBI, how long the rest takes, what the container still holds, and how a patient's"
+        " demands stand.",
     )
     status.set_defaults(handler=run_status)
     info = _add(subparsers, "info", "what the pump is: firmware, board, mechanism", "")
@@ -97,10 +106,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "rate",
         "change the rate of the running infusion",
         "Of a continuous infusion, or the basal rate of a PCA. There is no gap in the step train,"
-        " and the VTBI stays as it is.",
+        " and the VTBI stays as it is. Beyond a soft limit of the drug library it is asked about.",
         '"7.5 mL/h"',
     )
     change.add_argument("rate", metavar="RATE", help='the new rate with its unit: "7.5 mL/h"')
+    add_override(change)
     change.set_defaults(handler=run_rate)
     bolus = _add(
         subparsers,
@@ -113,6 +123,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     bolus.add_argument("volume", metavar="VOLUME", help='how much, with its unit: "2 mL"')
     add_rate_or_time(bolus)
     add_yes(bolus, "give it")
+    add_override(bolus)
     bolus.set_defaults(handler=run_bolus)
     container = _add(
         subparsers,
@@ -123,6 +134,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         '"50 mL"',
     )
     container.add_argument("content", metavar="CONTENT", help='what it holds: "50 mL"')
+    container.add_argument(
+        "--drug",
+        default="",
+        metavar="ID",
+        help="the drug in it: another one than that of the therapy ends it",
+    )
     container.set_defaults(handler=run_container)
 
 
@@ -195,10 +212,12 @@ def run_command(args: argparse.Namespace) -> int:
 
 
 def run_rate(args: argparse.Namespace) -> int:
-    """``micropump rate``."""
+    """``micropump rate``; 1 when an override was not confirmed."""
     rate_ul_h = figure(parse_rate_ul_h, args.rate, "RATE")
     with connect(args) as pump:
-        pump.set_rate(rate_ul_h)
+        if not confirm_override(args, lambda overrides: pump.set_rate(rate_ul_h, overrides)):
+            remarks.print("Not changed.")
+            return EXIT_REFUSED
         status = pump.status()
     return _show(args, status)
 
@@ -213,7 +232,11 @@ def run_bolus(args: argparse.Namespace) -> int:
         if not args.yes and not confirmed(f"Give a bolus of {ml(volume_ul)} {how}?"):
             remarks.print("Not given.")
             return EXIT_REFUSED
-        pump.bolus(volume_ul, **pace)
+        if not confirm_override(
+            args, lambda overrides: pump.bolus(volume_ul, **pace, overrides=overrides)
+        ):
+            remarks.print("Not given.")
+            return EXIT_REFUSED
         status = pump.status()
     return _show(args, status)
 
@@ -222,7 +245,7 @@ def run_container(args: argparse.Namespace) -> int:
     """``micropump container``."""
     content_ul = figure(parse_volume_ul, args.content, "CONTENT")
     with connect(args) as pump:
-        pump.change_container(content_ul)
+        pump.change_container(content_ul, args.drug)
         status = pump.status()
     if status.state == "alarm":
         remarks.print("To go on: micropump acknowledge, then micropump resume.")
@@ -264,6 +287,12 @@ def status_table(status: Status) -> Table:
 
 def _add_therapy(table: Table, status: Status) -> None:
     table.add_row("therapy", f"{status.therapy}, phase {status.phase + 1}")
+    if status.drug_id:
+        table.add_row("drug", escape(status.drug_id))
+    if status.library != NOT_JUDGED:
+        table.add_row("library", standing_text(status.library))
+    if status.overrides:
+        table.add_row("[yellow]override[/yellow]", override_text(status.overrides))
     table.add_row("mechanism", status.item_id)
     table.add_row("rate", rate(status.rate_ul_h))
     table.add_row("given", f"{ml(status.given_ul)} of {ml(status.vtbi_ul)}")
@@ -294,5 +323,5 @@ def events_table(events: list[Event]) -> Table:
     table.add_column("event")
     table.add_column("detail")
     for event in events:
-        table.add_row(str(event.number), f"{event.uptime_s:.3f} s", event.name, event.text)
+        table.add_row(str(event.number), f"{event.uptime_s:.3f} s", event.name, escape(event.text))
     return table

@@ -21,6 +21,7 @@ from micropump_host.cli.common import (
     remarks,
 )
 from micropump_host.cli.control import status_table
+from micropump_host.cli.override import NOT_JUDGED, standing_text
 from micropump_host.client import Accepted, Pump, PumpGoneError, Status
 from micropump_host.errors import EXIT_DONE, EXIT_REFUSED
 from micropump_host.orders import QuantityError, parse_volume_ul
@@ -41,13 +42,13 @@ def accepted_rows(table: Table, accepted: Accepted) -> None:
     # A PCA without basal rate takes as long as its demands do.
     by_itself = bool(accepted.rate_ul_h)
     table.add_row("time", duration(accepted.duration_s) if by_itself else "as demands come")
+    if accepted.library != NOT_JUDGED:
+        table.add_row("library", standing_text(accepted.library))
 
 
-def start_and_follow(pump: Pump, program_id: int | None) -> Status:
-    """Start what is named, if anything is, and show progress; returns the last status."""
+def follow_on(pump: Pump) -> Status:
+    """As ``follow``; whoever interrupts it is told that the pump goes on."""
     try:
-        if program_id is not None:
-            pump.start(program_id)
         return follow(pump)
     except KeyboardInterrupt:
         remarks.print(
@@ -104,7 +105,7 @@ def _progress(pump: Pump) -> Status:
                     progress.console.print(f"[red]alarm:[/red] {text}")
             progress.update(
                 task,
-                description=status.state,
+                description=f"{status.state}, override" if status.overrides else status.state,
                 completed=status.given_steps / max(1, status.target_steps),
                 volume=f"{ml(status.given_ul)} of {ml(status.vtbi_ul)}",
                 left=known_duration(status.remaining_s),

@@ -1,4 +1,4 @@
-"""The command ``micropump library``: check, show, compare, review and build a drug library."""
+"""The command ``micropump library``: check, show, compare, review, build, install."""
 
 import argparse
 import hashlib
@@ -11,7 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from micropump.library import CRC_BYTES, MAC_BYTES
+from micropump_host.cli import installed
 from micropump_host.cli.common import console, print_json, remarks
+from micropump_host.cli.keys import read_key
 from micropump_host.errors import EXIT_DONE, EXIT_REFUSED, MicropumpError, UsageError
 from micropump_host.library import (
     EFFECTS,
@@ -28,7 +30,7 @@ from micropump_host.library import (
     load_library,
     source_sha256,
 )
-from micropump_host.library.image import LEAST_KEY_BYTES, build_image, read_image
+from micropump_host.library.image import build_image, read_image
 from micropump_host.reading.problems import Problem
 from micropump_host.reading.tables import nearest
 
@@ -39,10 +41,13 @@ examples:
   micropump library diff examples/library lib.mpl          a folder or an image on either side
   micropump library table examples/library --html review.html
   micropump library build examples/library --out lib.mpl --key lib.key
+  micropump library install lib.mpl --port /dev/ttyACM0
+  micropump library install examples/library --key lib.key --port pump.tty
+  micropump library info --port pump.tty
 
-docs/library.md describes the source of a library. A key is a file of at least 16 bytes, written as
-hexadecimal digits: openssl rand -hex 32 > lib.key. Libraries here are test fixtures, not clinical
-advice.
+docs/library.md describes the source of a library. A key is a file of 32 bytes, written as
+hexadecimal digits: openssl rand -hex 32 > lib.key; `micropump provision` gives it to a pump.
+Libraries here are test fixtures, not clinical advice.
 """
 
 
@@ -50,9 +55,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command and its subcommands."""
     parser = subparsers.add_parser(
         "library",
-        help="check, show, compare, review and build a drug library",
+        help="check, show, compare, review, build and install a drug library",
         description="Check a drug library, show a drug of it, compare two of them, write a table "
-        "for review, and build the image that a pump enforces.",
+        "for review, build the image that a pump enforces, and install it.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -62,6 +67,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_diff(commands)
     _add_table(commands)
     _add_build(commands)
+    installed.add_parsers(commands)
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -299,7 +305,7 @@ def build(args: argparse.Namespace) -> int:
             "--key",
             "Name a key file, or add --unsigned for an image that no pump takes.",
         )
-    key = _key(args.key) if args.key else None
+    key = read_key(args.key) if args.key else None
     library = load_library(args.library)
     image = build_image(library, key)
     _write(args.out, image)
@@ -319,23 +325,6 @@ def build(args: argparse.Namespace) -> int:
         text = f"{name.replace('_', ' '):14}{value}"
         console.print(escape(text), highlight=False, soft_wrap=True)
     return EXIT_DONE
-
-
-def _key(path: Path) -> bytes:
-    """The key in a file; raises MicropumpError."""
-    remedy = "Make one of 32 bytes with: openssl rand -hex 32"
-    try:
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except OSError as error:
-        raise MicropumpError(
-            f"cannot read the key ({error.strerror})", str(path), "Check the path"
-        ) from None
-    except ValueError:
-        raise MicropumpError("this is no key in hexadecimal digits", str(path), remedy) from None
-    if len(key) < LEAST_KEY_BYTES:
-        what = f"a key of {len(key)} bytes is too short"
-        raise MicropumpError(what, str(path), remedy)
-    return key
 
 
 def _load(path: Path) -> Library:

@@ -17,7 +17,7 @@ from micropump_host.cli.common import (
     remarks,
     require_someone_to_ask,
 )
-from micropump_host.cli.follow import accepted_rows, report, say_gone, start_and_follow
+from micropump_host.cli.follow import accepted_rows, follow_on, report, say_gone
 from micropump_host.errors import EXIT_REFUSED, UsageError
 from micropump_host.orders import parse_rate_ul_h, parse_volume_ul
 
@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
             remarks.print("Not started.")
             return EXIT_REFUSED
         first_event = pump.info.next_event
-        status = start_and_follow(pump, accepted.program_id)
+        pump.start(accepted.program_id)
+        status = follow_on(pump)
         pump.watch_for_silence(0)
         return report(args, pump, status, first_event, accepted=asdict(accepted))
 

@@ -17,7 +17,8 @@ from micropump_host.cli.common import (
     remarks,
     require_someone_to_ask,
 )
-from micropump_host.cli.follow import accepted_rows, report, say_gone, start_and_follow
+from micropump_host.cli.follow import accepted_rows, follow_on, report, say_gone
+from micropump_host.cli.override import add_override, asked_texts, confirm_override, show_asked
 from micropump_host.client import KIND_NAMES, THERAPY_NAMES, Accepted, Pump
 from micropump_host.errors import EXIT_REFUSED, MicropumpError, UsageError
 from micropump_host.orders import Order, check_order, load_order
@@ -27,6 +28,9 @@ examples:
   micropump run examples/orders/demo-syringe.toml --port /dev/ttyACM0
   micropump run order.toml --yes --json          from a script
   micropump run --attach                         follow what is running already
+
+What is beyond a soft limit of the pump's drug library, or outside it, has to be confirmed a second
+time; --yes does not do that, --override does. A hard limit refuses.
 
 The host may go away: the pump goes on by itself, and --attach takes up where this left off. When a
 container runs empty before the VTBI is in, a full one is asked for. When the VTBI is in, the pump
@@ -47,6 +51,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("order", nargs="?", type=Path, metavar="ORDER.toml", help="order file")
     add_port(parser)
     add_yes(parser, "start")
+    add_override(parser)
     parser.add_argument(
         "--attach", action="store_true", help="follow the therapy that is under way; no order"
     )
@@ -78,11 +83,11 @@ def run(args: argparse.Namespace) -> int:
         accepted = None
         if order:
             accepted = _program(pump, order)
-            if not args.yes and not confirmed("Start?"):
+            if not _is_started(args, pump, order, accepted):
                 remarks.print("Not started.")
                 return EXIT_REFUSED
         first_event = pump.info.next_event if order else 0
-        status = start_and_follow(pump, accepted.program_id if accepted else None)
+        status = follow_on(pump)
         if args.stop_at_end and status.state == "kvo":
             pump.stop()
             status = pump.status()
@@ -95,6 +100,16 @@ def run(args: argparse.Namespace) -> int:
             order=order.order_id if order else None,
             accepted=asdict(accepted) if accepted else None,
         )
+
+
+def _is_started(args: argparse.Namespace, pump: Pump, order: Order, accepted: Accepted) -> bool:
+    """Start it after confirmation, and after a second one where a soft limit asks for that."""
+    if not args.yes and not confirmed("Start?"):
+        return False
+    beyond = asked_texts(accepted, order.prescription.fields)
+    return confirm_override(
+        args, lambda overrides: pump.start(accepted.program_id, overrides), beyond
+    )
 
 
 def _program(pump: Pump, order: Order) -> Accepted:
@@ -125,6 +140,7 @@ def _program(pump: Pump, order: Order) -> Accepted:
     remarks.print(table)
     for warning in checked.warnings or accepted.warnings:
         remarks.print(f"[yellow]warning:[/yellow] {warning}")
+    show_asked(accepted, order.prescription.fields)
     return accepted
 
 
