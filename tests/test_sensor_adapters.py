@@ -288,3 +288,22 @@ def test_a_board_of_every_kind_and_turns_that_come_too_soon(board):
     assert readings.samples[6] == 13
     with pytest.raises(ValueError, match="sonar"):
         board.sensors.Sensors(((*ROW, "sonar", 1, 2, 1, 100),), readings, 0)
+
+
+@given(st.lists(st.integers(0, 65_535) | st.none(), max_size=20))
+def test_the_air_sensor_is_tested_once_it_has_read_air_itself(samples):
+    # 1000 per mille at 50,000; what is outside 2,000 to 60,000 is no reading.
+    row = (3, 10_000, 1, 40, 2_000, 60_000, 500, 0, 0, 0)
+    air_test = adapter("air_test")
+    readings = Readings()
+    test = air_test.AirTest((row,), readings)
+    done = False
+    for raw in samples:
+        if raw is None:
+            readings.fail(3)
+        else:
+            readings.put(3, raw)
+            done = done or 30_000 <= raw <= 60_000
+        test.look()
+        assert test.is_done == done
+    assert air_test.AirTest((), readings).is_done

@@ -14,8 +14,8 @@ from micropump_hil.verbs import infuse, wait_until
 
 pytestmark = pytest.mark.needs("sensors", "reset")
 
-# Measured with the sensors of boards/pico: 390 µs, with a hung bus 490 µs, with a silent amplifier
-# as well 590 µs; reading the clock takes some 15 µs of it.
+# Measured with the sensors of boards/pico, 15 µs of it for reading the clock: 376 µs, 466 µs with a
+# hung bus; in the pump's loop, where interrupts come between, 543 µs and 625 µs.
 LOOK_US = 700
 ROWS = {SENSOR_NAMES[row[0]]: row for row in sensor_rows()}
 EVERY_MS = 14
