@@ -38,10 +38,23 @@ MECHANISMS = [
     for drive in drives
 ]
 
+# What an order says that names no drug.
+UNNAMED = {
+    "order_id": "", "asked_by": "", "drug_id": "", "care_area": "", "concentration_in": 0,
+    "concentration_mantissa": 0, "concentration_exponent": 0, "weight_g": 0,
+}  # fmt: skip
+# What a request ends with that has no more to say: nothing is overridden, no drug is named.
+UNSAID = {
+    wire.START: {"overrides": 0},
+    wire.SET_RATE: {"overrides": 0},
+    wire.BOLUS: {"overrides": 0},
+    wire.CHANGE_CONTAINER: {"drug_id": ""},
+    wire.PROGRAM_SECONDARY: UNNAMED,
+}
 # An order of each kind that any pump accepts: the fields of its message on the wire, by name.
 SETUP = {
-    "content_ul": 50_000, "containers": 1, "order_id": "", "delay_s": 0,
-    "kvo_ul_h": therapy.KVO_BY_RULE,
+    "content_ul": 50_000, "containers": 1, "delay_s": 0, "kvo_ul_h": therapy.KVO_BY_RULE,
+    **UNNAMED,
 }  # fmt: skip
 ORDERS = {
     CONTINUOUS: {
@@ -218,7 +231,7 @@ class Rig:
     def events(self) -> list[tuple[int, int, int]]:
         """(code, a, b) of every entry that the journal keeps."""
         log = self.controller.journal
-        return [log.entry(n)[3:] for n in range(log.first_kept(), log.next_number)]
+        return [log.entry(n)[3:6] for n in range(log.first_kept(), log.next_number)]
 
     def codes(self) -> list[int]:
         """The codes of every entry that the journal keeps."""
@@ -313,7 +326,11 @@ class Caller:
     def ask(
         self, at_ms: int, message: int, values: tuple = (), may_be_refused: bool = False
     ) -> list:
-        """The fields of the answer; what is refused is a failure unless it may be."""
+        """The fields of the answer; what is refused is a failure unless it may be.
+
+        ``values`` are those of the request, but for what it ends with (``UNSAID``).
+        """
+        values = (*values, *UNSAID.get(message, {}).values())
         self._sequence += 1
         said = self.ground.send(at_ms, wire.encode(message, self.SESSION, self._sequence, values))
         answer, _, _, body = wire.open_frame(said.split(b"\0")[0])

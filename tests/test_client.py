@@ -671,9 +671,9 @@ def of_another_version(data: bytes) -> bytes:
     """What a pump of a later version would say."""
     if not data.strip(b"\x00"):
         return b""
-    was, wire.VERSION = wire.VERSION, 3
+    was, wire.VERSION = wire.VERSION, 4
     try:
-        return wire.encode(wire.ERROR, 0, wire.NO_SEQUENCE, (wire.OTHER_VERSION, 255, 2, 3, 3))
+        return wire.encode(wire.ERROR, 0, wire.NO_SEQUENCE, (wire.OTHER_VERSION, 255, 3, 4, 4, 0))
     finally:
         wire.VERSION = was
 
@@ -685,7 +685,7 @@ STRANGERS = {
     "noise": (garbage(1), "not a pump"),
     "noise without end": (lambda data: b"\x55" * 100, "not a pump"),
     "zeros": (lambda data: bytes(100) if data else b"", "not a pump"),
-    "another version": (of_another_version, "version 3"),
+    "another version": (of_another_version, "version 4"),
 }
 
 

@@ -13,6 +13,7 @@ entries = st.tuples(
     st.sampled_from([event[0] for event in journal.EVENTS]),
     st.integers(-(2**31), 2**31 - 1),
     st.integers(-(2**31), 2**31 - 1),
+    st.text(max_size=40),
 )
 
 

@@ -10,8 +10,19 @@ from cobs import cobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support import UNNAMED, UNSAID
 
-from micropump import alarms, boluses, controller, journal, mechanism, program, therapy, wire
+from micropump import (
+    alarms,
+    boluses,
+    controller,
+    journal,
+    mechanism,
+    prescription,
+    program,
+    therapy,
+    wire,
+)
 from micropump.link import PROGRAMS, Identity
 from micropump.units import CLOCK_MASK, GREATEST_VTBI_UL, LEAST_VTBI_UL
 from micropump_host.client import codec
@@ -22,9 +33,10 @@ SYRINGE = {
     "item_id": "bd-plastipak-60",
     "content_ul": 50_000,
     "containers": 1,
-    "order_id": "order",
     "delay_s": 0,
     "kvo_ul_h": therapy.KVO_BY_RULE,
+    **UNNAMED,
+    "order_id": "order",
     "rate_ul_h": 120_000,
     "vtbi_ul": 20_000,
     "duration_s": 0,
@@ -75,7 +87,7 @@ ORDERS = {
 }
 SECONDARY = {"content_ul": 2_000, "rate_ul_h": 360_000, "vtbi_ul": 1_000, "duration_s": 0}
 
-LONGEST_FRAME_BYTES = wire.HEADER_BYTES + wire.GREATEST_BODY_BYTES + wire.CRC_BYTES + 2
+LONGEST_FRAME_BYTES = wire.HEADER_BYTES + wire.GREATEST_BODY_BYTES + wire.CRC_BYTES + 3
 DRIVES = {mechanism.KIND_SYRINGE: "m5-0.8-16", mechanism.KIND_PERISTALTIC: "direct-16"}
 
 SESSION = 0x11223344
@@ -115,7 +127,8 @@ class Host:
 
     def next_frame(self, message: int, **values: object) -> bytes:
         self.sequence += 1
-        self.last = codec.encode(codec.Frame(message, self.session, self.sequence, values))
+        said = UNSAID.get(message, {}) | values
+        self.last = codec.encode(codec.Frame(message, self.session, self.sequence, said))
         return self.last
 
     def ask(self, message: int, **values: object) -> codec.Frame:
@@ -181,30 +194,30 @@ def damage(function: type_of_damage) -> type_of_damage:
 
 
 def unreadable(code: int, value: int = 0, least: int = 0, greatest: int = 0) -> tuple:
-    return (SESSION, wire.NO_SEQUENCE, code, wire.NO_FIELD, value, least, greatest)
+    return (SESSION, wire.NO_SEQUENCE, code, wire.NO_FIELD, value, least, greatest, 0)
 
 
 def refused(host: Host, code: int, field: int = wire.NO_FIELD, *rest: int) -> tuple:
     value, least, greatest = rest or (0, 0, 0)
-    return (host.session, host.sequence, code, field, value, least, greatest)
+    return (host.session, host.sequence, code, field, value, least, greatest, 0)
 
 
 @damage
 def truncated(host: Host) -> tuple[bytes, list[tuple]]:
-    data = host.next_frame(wire.SET_RATE, rate_ul_h=0x01020304)
+    data = host.next_frame(wire.SET_RATE, rate_ul_h=0x01020304, overrides=0x0506)
     # The block that is cut short begins where the one zero was: in the sequence number.
     return data[:-3] + b"\x00", [unreadable(wire.BAD_COBS, 8)]
 
 
 @damage
 def without_its_beginning(host: Host) -> tuple[bytes, list[tuple]]:
-    data = host.next_frame(wire.SET_RATE, rate_ul_h=0x01020304)
-    return data[8:], [unreadable(wire.TOO_SHORT, 8)]
+    data = host.next_frame(wire.SET_RATE, rate_ul_h=0x01020304, overrides=0x0506)
+    return data[8:], [unreadable(wire.TOO_SHORT, 10)]
 
 
 @damage
 def flipped_bit(host: Host) -> tuple[bytes, list[tuple]]:
-    data = bytearray(host.next_frame(wire.SET_RATE, rate_ul_h=0x01020304))
+    data = bytearray(host.next_frame(wire.SET_RATE, rate_ul_h=0x01020304, overrides=0x0506))
     data[11] ^= 0x40
     return bytes(data), [unreadable(wire.BAD_CRC)]
 
@@ -252,7 +265,7 @@ def code_beyond_the_end(host: Host) -> tuple[bytes, list[tuple]]:
 @damage
 def other_version(host: Host) -> tuple[bytes, list[tuple]]:
     data = sealed(header(wire.STOP, SESSION, host.sequence + 1, version=1))
-    return data, [unreadable(wire.OTHER_VERSION, 1, 2, 2)]
+    return data, [unreadable(wire.OTHER_VERSION, 1, 3, 3)]
 
 
 @damage
@@ -301,7 +314,7 @@ def text_that_is_none(host: Host) -> tuple[bytes, list[tuple]]:
 @damage
 def wrong_session(host: Host) -> tuple[bytes, list[tuple]]:
     data = codec.encode(codec.Frame(wire.STOP, OTHER_SESSION, host.sequence + 1, {}))
-    expected = (OTHER_SESSION, host.sequence + 1, wire.UNKNOWN_SESSION, wire.NO_FIELD, 0, 0, 0)
+    expected = (OTHER_SESSION, host.sequence + 1, wire.UNKNOWN_SESSION, wire.NO_FIELD, 0, 0, 0, 0)
     return data, [expected]
 
 
@@ -310,7 +323,7 @@ def no_session(host: Host) -> tuple[bytes, list[tuple]]:
     data = codec.encode(codec.Frame(wire.STOP, wire.NO_SESSION, host.sequence + 1, {}))
     data += codec.encode(codec.Frame(wire.HELLO, wire.NO_SESSION, 0, {"silence_s": 5}))
     return data, [
-        (wire.NO_SESSION, sequence, wire.UNKNOWN_SESSION, wire.NO_FIELD, 0, 0, 0)
+        (wire.NO_SESSION, sequence, wire.UNKNOWN_SESSION, wire.NO_FIELD, 0, 0, 0, 0)
         for sequence in (host.sequence + 1, 0)
     ]
 
@@ -318,7 +331,7 @@ def no_session(host: Host) -> tuple[bytes, list[tuple]]:
 @damage
 def old_sequence(host: Host) -> tuple[bytes, list[tuple]]:
     data = codec.encode(codec.Frame(wire.STOP, SESSION, host.sequence - 1, {}))
-    return data, [(SESSION, host.sequence - 1, wire.OLD_SEQUENCE, wire.NO_FIELD, 0, 0, 0)]
+    return data, [(SESSION, host.sequence - 1, wire.OLD_SEQUENCE, wire.NO_FIELD, 0, 0, 0, 0)]
 
 
 @damage
@@ -368,7 +381,7 @@ def test_a_sequence_number_is_never_believed_for_another_request(
     host = Host()
     host.infuse(SYRINGE)
     answer = host.ask(message, rate_ul_h=first_ul_h)
-    values = {"rate_ul_h": second_ul_h}
+    values = {"rate_ul_h": second_ul_h, "overrides": 0}
     (again,) = host.send(codec.encode(codec.Frame(message, SESSION, host.sequence, values)))
     if first_ul_h == second_ul_h:
         assert again == answer
@@ -1011,9 +1024,9 @@ def test_a_program_is_refused_with_the_field_and_its_range(
     names = [row[0] for row in wire.fields_of(message)]
     index = names.index(field) if field else wire.NO_FIELD
     assert answer.message == wire.ERROR
-    assert tuple(answer.values.values()) == (code, index, *figures)
+    assert tuple(answer.values.values()) == (code, index, *figures, 0)
     assert host.therapy()["state"] == controller.IDLE
-    assert host.events()[-1][3:] == (journal.REFUSED, message, code)
+    assert host.events()[-1][3:] == (journal.REFUSED, message, code, "")
     # Nothing of it stays behind.
     assert host.ask(message, **order).message == wire.REPLY | wire.PROGRAM
 
@@ -1077,7 +1090,7 @@ def made_or_refused(
         names = [field[0] for field in wire.fields_of(message)]
         index = names.index(error.field) if error.field else wire.NO_FIELD
         figures = [min(figure, U32) for figure in (error.value, error.least, error.greatest)]
-        return error.code, index, *figures
+        return error.code, index, *figures, 0
 
 
 @given(programs())
@@ -1089,6 +1102,8 @@ def test_a_program_is_what_therapy_makes_of_the_same_fields(asked: tuple[int, di
     answer = host.ask(message, **order)
     parts = mechanism.build(order["kind"], order["item_id"], DRIVES[order["kind"]])
     made = made_or_refused(message, parts, order)
+    # There is no drug library; and a purge is nobody's dose.
+    standing = prescription.NOT_JUDGED if message == wire.PROGRAM_PURGE else prescription.NO_LIBRARY
     if isinstance(made, tuple):
         assert tuple(answer.values.values()) == made
         assert host.therapy()["state"] == controller.IDLE
@@ -1107,6 +1122,8 @@ def test_a_program_is_what_therapy_makes_of_the_same_fields(asked: tuple[int, di
         "least_rate_ul_h": parts.least_rate_ul_h,
         "nl_num": parts.nl_num,
         "nl_den": parts.nl_den,
+        "library": standing,
+        "findings": [],
     }
     # And whatever was accepted can be told of.
     host.ask(wire.START, program_id=answer.values["program_id"])
@@ -1148,7 +1165,7 @@ def test_a_program_is_refused_while_one_is_under_way() -> None:
     host = Host()
     host.infuse(SYRINGE)
     answer = host.ask(wire.PROGRAM, **SYRINGE)
-    assert tuple(answer.values.values()) == (controller.WRONG_STATE, wire.NO_FIELD, 0, 0, 0)
+    assert tuple(answer.values.values()) == (controller.WRONG_STATE, wire.NO_FIELD, 0, 0, 0, 0)
 
 
 def test_only_the_program_that_is_named_is_started() -> None:
@@ -1168,7 +1185,7 @@ def test_a_rate_is_refused_with_its_range(rate_ul_h: int, code: int) -> None:
     host = Host()
     host.infuse(SYRINGE)
     answer = host.ask(wire.SET_RATE, rate_ul_h=rate_ul_h)
-    assert tuple(answer.values.values()) == (code, 0, rate_ul_h, 10, 1_200_000)
+    assert tuple(answer.values.values()) == (code, 0, rate_ul_h, 10, 1_200_000, 0)
     assert host.therapy()["rate"] == SYRINGE["rate_ul_h"]
 
 
@@ -1213,7 +1230,7 @@ def test_a_demand_that_is_asked_for_again_is_counted_and_given_once() -> None:
     status = host.ask(wire.STATUS).values
     assert (status["demands_made"], status["demands_given"]) == (3, 2)
     # Each is in the log with its reason and number, and in no other entry.
-    assert [entry[4:] for entry in host.events() if entry[3] == journal.DEMAND_REFUSED] == [
+    assert [entry[4:6] for entry in host.events() if entry[3] == journal.DEMAND_REFUSED] == [
         (boluses.DEMAND_LOCKED_OUT, 3)
     ]
     assert journal.REFUSED not in host.codes()
@@ -1248,7 +1265,8 @@ def test_a_bolus_is_refused_with_its_range(
         each.wait(60_000)
     volume_ul, rate_ul_h, duration_s = bolus
     answer = host.ask(wire.BOLUS, volume_ul=volume_ul, rate_ul_h=rate_ul_h, duration_s=duration_s)
-    *told, greatest = answer.values.values()
+    *told, greatest, asks = answer.values.values()
+    assert asks == 0
     assert told == [code, field, *figures[:2]]
     if figures[2] == LEFT_UL:
         # 120 mL/h for a minute less the start, and 0.6 s more are planned at most.
@@ -1347,7 +1365,7 @@ def test_a_secondary_is_refused_with_its_range(
     answer = host.ask(wire.PROGRAM_SECONDARY, **(SECONDARY | change))
     names = [row[0] for row in wire.fields_of(wire.PROGRAM_SECONDARY)]
     index = names.index(field) if field else wire.NO_FIELD
-    assert tuple(answer.values.values()) == (code, index, *figures)
+    assert tuple(answer.values.values()) == (code, index, *figures, 0)
 
 
 def test_a_secondary_is_refused_where_there_is_no_primary_for_it() -> None:
@@ -1369,7 +1387,7 @@ def test_a_container_is_changed_in_a_pause_and_no_fuller_than_it_can_be() -> Non
     assert answer.values["code"] == controller.WRONG_STATE
     host.ask(wire.PAUSE)
     answer = host.ask(wire.CHANGE_CONTAINER, content_ul=60_001)
-    expected = (therapy.CONTENT_ABOVE_CAPACITY, 0, 60_001, 0, 60_000)
+    expected = (therapy.CONTENT_ABOVE_CAPACITY, 0, 60_001, 0, 60_000, 0)
     assert tuple(answer.values.values()) == expected
     answer = host.ask(wire.CHANGE_CONTAINER, content_ul=40_000)
     assert answer.values == {"state": controller.PAUSED}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import UNNAMED
 
 from micropump import catalogue, mechanism, program, therapy, wire
 from micropump_host import orders
@@ -311,6 +312,13 @@ TINY = [("-50", "-1"), ('content = "50 mL"', 'content = "1 mL"'), ("t8-2mm-16", 
         ),
         (
             CONTINUOUS,
+            [("[therapy]", '[patient]\nweight = "1000 kg"\n\n[therapy]')],
+            "[patient] weight",
+            5,
+            ["1000 kg is outside of what the pump takes, at most 999.999 kg"],
+        ),
+        (
+            CONTINUOUS,
             [("vtbi =", 'delay = "100 h"\nvtbi =')],
             "[therapy] delay",
             8,
@@ -602,6 +610,13 @@ KVOS = st.one_of(st.just(therapy.KVO_BY_RULE), st.just(therapy.KVO_OFF), st.inte
 VOLUMES = st.one_of(st.integers(0, 2_000), st.integers(50, 11_000_000))
 RATES = st.one_of(st.just(0), st.integers(1, 1_500_000))
 TIMES = st.one_of(st.just(0), st.integers(1, 400_000))
+# Of the drug, as an order's file comes to it: there is no weight that it cannot tell.
+ORDERED = {
+    "concentration_in": st.integers(0, 2),
+    "concentration_mantissa": st.integers(0, 2**32 - 1),
+    "concentration_exponent": st.integers(-12, 12),
+    "weight_g": st.one_of(st.just(0), st.integers(1, 1_100_000)),
+}
 OWN_FIELDS = {
     program.CONTINUOUS: {
         "rate_ul_h": RATES,
@@ -660,7 +675,9 @@ def test_the_check_says_yes_to_nothing_that_the_core_or_the_wire_refuses(kind, d
         "item_id": item_id,
         "content_ul": content_ul,
         "containers": containers,
+        **UNNAMED,
         "order_id": "any",
+        **{name: data.draw(values) for name, values in ORDERED.items()},
         "delay_s": data.draw(TIMES),
         "kvo_ul_h": data.draw(KVOS),
         **{name: data.draw(values) for name, values in OWN_FIELDS[kind].items()},

@@ -1,12 +1,14 @@
 """Every program of an order file: the fields that it comes to, and every mistake in one."""
 
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import UNNAMED
 
-from micropump import mechanism, program, therapy
+from micropump import library, mechanism, program, therapy
 from micropump_host import orders
 from micropump_host.orders.therapies import CLOCK_NOT_TOLD, DEMAND_UL_H, FORMS
 from micropump_host.reading.quantity import exact_text
@@ -31,7 +33,7 @@ def text_of(therapy_text: str, before: str = "", after: str = BAG) -> str:
 
 def own_fields(order: orders.Order) -> dict:
     """The fields that are not the setup's."""
-    setup = ("kind", "item_id", "content_ul", "containers", "order_id", "delay_s", "kvo_ul_h")
+    setup = ("kind", "item_id", "content_ul", "containers", "delay_s", "kvo_ul_h", *UNNAMED)
     return {name: value for name, value in order.prescription.fields.items() if name not in setup}
 
 
@@ -54,7 +56,8 @@ class Scribe:
     def __init__(self, draw) -> None:
         self.draw = draw
         self.unit = draw(st.sampled_from(["mg", "units"]))
-        self.per_ml = Fraction(draw(st.integers(1, 20_000)), 100)
+        self.hundredths_per_ml = draw(st.integers(1, 20_000))
+        self.per_ml = Fraction(self.hundredths_per_ml, 100)
         # A figure divided by these weights ends, as a decimal.
         self.weight_kg = draw(st.sampled_from(["3.2", "10", "62.5", "64", "80", "100"]))
 
@@ -63,6 +66,18 @@ class Scribe:
             f'[patient]\nweight = "{self.weight_kg} kg"\n'
             f'[drug]\nconcentration = "{exact_text(self.per_ml)} {self.unit}/mL"\n'
         )
+
+    def ordered(self) -> dict[str, int | str]:
+        """What the order's fields say of patient and drug."""
+        # A hundredth of a mg are 10^4 ng, one of a unit 10 milliunits.
+        amount, exponent = {"mg": (library.NG, 4), "units": (library.MILLIUNITS, 1)}[self.unit]
+        normal = Decimal(self.hundredths_per_ml).scaleb(exponent).normalize().as_tuple()
+        return {
+            "concentration_in": amount,
+            "concentration_mantissa": int("".join(map(str, normal.digits))),
+            "concentration_exponent": normal.exponent,
+            "weight_g": int(Fraction(self.weight_kg) * 1000),
+        }
 
     def figure(self, count: int, by_time: str = "") -> str:
         """A volume of ``count`` µL, or with a time a rate of ``count`` µL/h."""
@@ -260,8 +275,10 @@ def test_an_order_is_read_as_the_fields_that_it_says(name, data):
             "item_id": "masterflex-ls-16",
             "content_ul": 5_000_000,
             "containers": 1,
-            "order_id": "an-order",
             **setup,
+            **UNNAMED,
+            "order_id": "an-order",
+            **scribe.ordered(),
             **fields,
         },
     )

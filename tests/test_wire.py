@@ -20,7 +20,20 @@ from hypothesis import strategies as st
 REPO = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO / "firmware"), str(REPO / "host")]
 
-from micropump import boluses, controller, journal, link, program, therapy, wire  # noqa: E402
+from micropump import (  # noqa: E402
+    boluses,
+    controller,
+    governor,
+    journal,
+    library,
+    link,
+    prescription,
+    program,
+    shelf,
+    storage,
+    therapy,
+    wire,
+)
 from micropump_host.client import codec  # noqa: E402
 from micropump_host.client.errors import reason, refusal  # noqa: E402
 
@@ -29,11 +42,8 @@ MICROPYTHON = Path(sys.executable).with_name("micropython")
 ON_MICROPYTHON = Path(__file__).resolve().parent / "on_micropython" / "check_wire.py"
 
 NAMES = {number: name for number, name, _ in wire.MESSAGES}
-RECORD_RANGES = {
-    kind: [wire.INTEGERS[part][1:] for part in parts] for kind, parts in wire.RECORDS.items()
-}
-# Their first byte says how many there are of what follows.
-COUNTED = (wire.TEXT, *wire.RECORDS)
+# How many there are of what follows: type -> bytes of that count.
+COUNTED = {wire.TEXT: 1, wire.DATA: 2, **dict.fromkeys(wire.RECORDS, 1)}
 
 
 # -- messages from their declaration --------------------------------------------------------------
@@ -52,12 +62,21 @@ def texts(least_bytes: int, greatest_bytes: int) -> st.SearchStrategy[str]:
     )
 
 
+def parts_of(part: str) -> st.SearchStrategy:
+    """A part of a record."""
+    if part == wire.TEXT:
+        return texts(0, wire.GREATEST_STRING_BYTES)
+    return integers(*wire.INTEGERS[part][1:])
+
+
 def values_of(field: tuple) -> st.SearchStrategy:
     _, kind, _, least, greatest = field
     if kind == wire.TEXT:
         return texts(least, greatest)
+    if kind == wire.DATA:
+        return st.binary(min_size=least, max_size=greatest)
     if kind in wire.RECORDS:
-        record = st.tuples(*(integers(*range_) for range_ in RECORD_RANGES[kind]))
+        record = st.tuples(*(parts_of(part) for part in wire.RECORDS[kind]))
         return st.lists(record, min_size=least, max_size=greatest)
     return integers(least, greatest)
 
@@ -102,13 +121,27 @@ def both_refuse(stuffed: bytes) -> wire.WireError:
 # -- the declaration itself -----------------------------------------------------------------------
 
 
+def record_bytes(kind: str) -> int:
+    """The most bytes of one record."""
+    longest = 1 + wire.GREATEST_STRING_BYTES
+    parts = wire.RECORDS[kind]
+    return sum(longest if part == wire.TEXT else wire.INTEGERS[part][0] for part in parts)
+
+
 def greatest_size(field: tuple) -> int:
     _, kind, _, _, greatest = field
     if kind == wire.TEXT:
         return 1 + greatest
+    if kind == wire.DATA:
+        return 2 + greatest
     if kind in wire.RECORDS:
-        return 1 + greatest * wire.record_bytes(kind)
+        return 1 + greatest * record_bytes(kind)
     return wire.INTEGERS[kind][0]
+
+
+def counts(kind: str) -> tuple[int, int]:
+    """What the count of a type can be."""
+    return 0, 0x100 ** COUNTED[kind] - 1
 
 
 def test_numbers_and_names_are_unique() -> None:
@@ -138,6 +171,10 @@ def test_answers_have_the_reply_bit_and_a_request() -> None:
         wire.ACKNOWLEDGE,
         wire.SET_TELEMETRY,
         wire.RESTART,
+        wire.LIBRARY_BEGIN,
+        wire.LIBRARY_PART,
+        wire.LIBRARY_COMMIT,
+        wire.PROVISION,
     }
 
 
@@ -148,20 +185,22 @@ def test_every_message_fits_and_its_ranges_fit_their_types(row: tuple) -> None:
     assert sum(greatest_size(field) for field in fields) <= wire.GREATEST_BODY_BYTES
     assert len(fields) < wire.NO_FIELD
     for name, kind, _, least, greatest in fields:
-        lowest, highest = (0, 0xFF) if kind in COUNTED else wire.INTEGERS[kind][1:]
-        assert lowest <= least < greatest <= highest, name
+        lowest, highest = wire.INTEGERS[kind][1:] if kind in wire.INTEGERS else counts(kind)
+        # A key has one length.
+        exact = kind == wire.DATA and least == greatest == wire.KEY_BYTES
+        assert lowest <= least < greatest <= highest or exact, name
 
 
-def test_the_longest_frame_is_two_blocks_of_cobs() -> None:
-    # One code byte carries 254: both codecs make room for two of them.
+def test_the_longest_frame_is_three_blocks_of_cobs() -> None:
+    # One code byte carries 254: both codecs make room for three of them.
     longest = wire.HEADER_BYTES + wire.GREATEST_BODY_BYTES + wire.CRC_BYTES
-    assert 254 < longest <= 508
-    assert len(wire.cobs_encode(b"x" * longest)) == longest + 2
+    assert 508 < longest <= 762
+    assert len(wire.cobs_encode(b"x" * longest)) == longest + 3 == wire.GREATEST_STUFFED_BYTES
 
 
 def test_a_record_is_as_long_as_its_fields() -> None:
-    assert {kind: wire.record_bytes(kind) for kind in wire.RECORDS} == {
-        "events": 19, "steps": 12, "times": 2
+    assert {kind: record_bytes(kind) for kind in wire.RECORDS} == {
+        "events": 60, "steps": 12, "times": 2, "findings": 11
     }  # fmt: skip
 
 
@@ -175,12 +214,14 @@ def test_every_state_and_therapy_can_be_told() -> None:
 
 
 def test_every_program_begins_with_the_same_fields() -> None:
-    setup = wire.fields_of(wire.PROGRAM)[:7]
+    setup = wire.fields_of(wire.PROGRAM)[:14]
     assert [field[0] for field in setup] == [
-        "kind", "item_id", "content_ul", "containers", "order_id", "delay_s", "kvo_ul_h"
+        "kind", "item_id", "content_ul", "containers", "delay_s", "kvo_ul_h", "order_id",
+        "asked_by", "drug_id", "care_area", "concentration_in", "concentration_mantissa",
+        "concentration_exponent", "weight_g",
     ]  # fmt: skip
     for message in link.PROGRAMS:
-        assert wire.fields_of(message)[:7] == setup
+        assert wire.fields_of(message)[:14] == setup
 
 
 def numbered(module: object, numbers: range) -> dict[int, str]:
@@ -193,26 +234,51 @@ def numbered(module: object, numbers: range) -> dict[int, str]:
     }  # fmt: skip
 
 
-def refusals_of_therapy() -> dict[int, str]:
-    """What stands in therapy.py from OK to the first of its warnings: number -> name."""
-    names = list(vars(therapy))
-    found = names[names.index("OK") + 1 : names.index("WARN_BELOW_LEAST_RATE")]
-    return {vars(therapy)[name]: name for name in found}
+def between(module: object, first: str, end: str) -> dict[int, str]:
+    """A module's constants from ``first`` to before ``end``, as they stand: number -> name."""
+    names = list(vars(module))
+    return {vars(module)[name]: name for name in names[names.index(first) : names.index(end)]}
 
 
-THERAPY_ERRORS = refusals_of_therapy()
+def added(base: int, base_name: str, numbers: dict[int, str]) -> dict[int, str]:
+    """Errors that are told as a sum: number -> name."""
+    return {base + number: f"{base_name} + {name}" for number, name in numbers.items()}
+
+
+LIMITS = between(library, "RATE", "KINDS")
+# Behind the kinds of limit: what cannot be judged at all.
+UNJUDGED = {
+    number - governor.PROGRAM + library.KINDS: name
+    for number, name in between(governor, "PROGRAM", "_JUDGED").items()
+}
+THERAPY_ERRORS = between(therapy, "RATE_BELOW_RANGE", "WARN_BELOW_LEAST_RATE")
 BOLUS_ERRORS = numbered(boluses, range(32, 64))
 CONTROLLER_ERRORS = BOLUS_ERRORS | numbered(controller, range(32, 64))
-WIRE_ERRORS = numbered(wire, range(64, 128))
-ERRORS = THERAPY_ERRORS | CONTROLLER_ERRORS | WIRE_ERRORS
+WIRE_ERRORS = numbered(wire, range(64, 96))
+LIBRARY_ERRORS = {
+    **added(prescription.HARD_LIMIT, "HARD_LIMIT", LIMITS | UNJUDGED),
+    **added(prescription.SOFT_LIMIT, "SOFT_LIMIT", LIMITS),
+    prescription.NOT_IN_LIBRARY: "NOT_IN_LIBRARY",
+}
+IMAGE_ERRORS = between(library, "BAD_SIZE", "NO_SUCH_DRUG")
+STORAGE_ERRORS = between(storage, "BAD_LENGTH", "StorageError")
+SHELF_ERRORS = {
+    **added(shelf.IMAGE_REFUSED, "IMAGE_REFUSED", IMAGE_ERRORS),
+    **added(shelf.STORAGE_REFUSED, "STORAGE_REFUSED", STORAGE_ERRORS),
+    **numbered(shelf, range(shelf.HAS_KEY, 160)),
+}
+ERROR_RANGES = [THERAPY_ERRORS, CONTROLLER_ERRORS, WIRE_ERRORS, LIBRARY_ERRORS, SHELF_ERRORS]
+ERRORS = {code: name for errors in ERROR_RANGES for code, name in errors.items()}
 
 
 def test_error_numbers_are_in_the_range_of_who_gives_them() -> None:
-    assert len(ERRORS) == len(THERAPY_ERRORS) + len(CONTROLLER_ERRORS) + len(WIRE_ERRORS)
+    assert len(ERRORS) == sum(map(len, ERROR_RANGES))
     assert set(THERAPY_ERRORS) == set(range(1, 25))
-    assert set(CONTROLLER_ERRORS) == set(range(32, 47))
+    assert set(CONTROLLER_ERRORS) == set(range(32, 48))
     assert numbered(controller, range(32, 64)) | BOLUS_ERRORS == CONTROLLER_ERRORS
     assert set(WIRE_ERRORS) == set(range(64, 78))
+    assert set(LIBRARY_ERRORS) == {*range(96, 110), *range(112, 123), 127}
+    assert set(SHELF_ERRORS) == {*range(129, 142), *range(145, 151), *range(156, 160)}
 
 
 @pytest.mark.parametrize("code", ERRORS, ids=ERRORS.values())
@@ -220,7 +286,9 @@ def test_the_host_has_words_for_every_error(code: int) -> None:
     error = refusal(wire.START, code, wire.NO_FIELD, 0, 0, 0)
     assert error.code == code
     assert "error" not in error.what
-    assert reason(code) == error.what
+    # A limit is always told with its figure.
+    limited = (code - prescription.HARD_LIMIT) % 16 in LIMITS and code in LIBRARY_ERRORS
+    assert error.what.startswith(reason(code) + ": 0 ") if limited else error.what == reason(code)
     # A frame that was damaged on its way is sent again by the client itself.
     assert error.remedy or code in (wire.BAD_COBS, wire.TOO_SHORT, wire.TOO_LONG, wire.BAD_LENGTH)
 
@@ -247,6 +315,13 @@ FIGURES = [
     (wire.PROGRAM_STEPPED, therapy.STEPS_DO_NOT_SUM, "vtbi_ul", (5_000, 6_000, 6_000),
      ": vtbi_ul is 5,000 µL, the steps come to 6,000 µL"),
     (wire.PROGRAM_PURGE, therapy.CANNOT_REVERSE, "reverse", (1, 0, 0), ""),
+    # Of a drug's limit the one bound that it is beyond.
+    (wire.SET_RATE, prescription.HARD_LIMIT + library.RATE, "rate_ul_h", (1_300, 0, 1_200),
+     ": 1,300 µL/h, at most 1,200 µL/h"),
+    (wire.PROGRAM_RAMP, prescription.SOFT_LIMIT + library.DURATION, "duration_s", (599, 600, 0),
+     ": 599 s, at least 600 s"),
+    (wire.BOLUS, prescription.SOFT_LIMIT + library.BOLUS, "volume_ul", (1_001, 0, 1_000),
+     ": 1,001 µL, at most 1,000 µL"),
 ]  # fmt: skip
 
 
@@ -280,15 +355,31 @@ def test_both_codecs_make_and_read_the_same_bytes(frame: codec.Frame) -> None:
     )
 
 
+def text_of(size_bytes: int) -> str:
+    return "é" * (size_bytes // 2) + "x" * (size_bytes % 2)
+
+
+def extreme_record(kind: str, end: int) -> tuple:
+    """A record with each part at its least (3) or greatest (4)."""
+    return tuple(
+        text_of((0, wire.GREATEST_STRING_BYTES)[end - 3])
+        if part == wire.TEXT
+        else wire.INTEGERS[part][end - 2]
+        for part in wire.RECORDS[kind]
+    )
+
+
 def extreme(message: int, end: int) -> codec.Frame:
     """A message with each field at its least (3) or greatest (4)."""
     values: dict = {}
     for field in wire.fields_of(message):
         name, kind, size = field[0], field[1], field[end]
         if kind == wire.TEXT:
-            values[name] = "é" * (size // 2) + "x" * (size % 2)
+            values[name] = text_of(size)
+        elif kind == wire.DATA:
+            values[name] = b"\x00\xff"[end - 3 : end - 2] * size
         elif kind in wire.RECORDS:
-            values[name] = [tuple(range_[end - 3] for range_ in RECORD_RANGES[kind])] * size
+            values[name] = [extreme_record(kind, end)] * size
         else:
             values[name] = size
     return codec.Frame(message, 0xFFFFFFFF * (end - 3), 0xFFFF * (end - 3), values)
@@ -326,11 +417,12 @@ def test_one_beyond_a_range_is_refused_by_both_ways_in_both_codecs(
     frame = extreme(message, end)
     name, kind, _, least, greatest = wire.fields_of(message)[index]
     beyond = (least - 1, greatest + 1)[end - 3]
-    good = frame.values[name]
     if kind == wire.TEXT:
         bad = "x" * beyond
+    elif kind == wire.DATA:
+        bad = b"x" * beyond
     elif kind in wire.RECORDS:
-        bad = [(0,) * len(RECORD_RANGES[kind])] * beyond
+        bad = [extreme_record(kind, 3)] * beyond
     else:
         bad = beyond
     frame.values[name] = bad
@@ -338,25 +430,32 @@ def test_one_beyond_a_range_is_refused_by_both_ways_in_both_codecs(
         codec.encode(frame)
     with pytest.raises(wire.WireError) as refused:
         board_encode(frame)
-    expected = (wire.OUT_OF_RANGE, index, beyond, least, greatest)
+    # What is less than nothing is told as it is written.
+    expected = (wire.OUT_OF_RANGE, index, beyond & 0xFFFFFFFF, least, greatest)
     assert refused.value.args == expected
 
-    # The same on the way in: the bytes of that field put into a frame by hand.
-    frame.values[name] = good
-    before = sum(
-        greatest_size(field) if end == 4 else least_size(field)
-        for field in wire.fields_of(message)[:index]
-    )
-    content = bytearray(content_of(frame))
-    at = wire.HEADER_BYTES + before
-    size = 1 if kind in COUNTED else wire.INTEGERS[kind][0]
-    content[at : at + size] = beyond.to_bytes(size, "little")
-    assert both_refuse(sealed(bytes(content))).args == expected
+    # The same on the way in.
+    assert both_refuse(sealed(beyond_range(message, index, end))).args == expected
+
+
+def beyond_range(message: int, index: int, end: int) -> bytes:
+    """Header and body of an extreme message, but one field of it is one beyond that."""
+    fields = wire.fields_of(message)
+    _, kind, _, least, greatest = fields[index]
+    beyond = (least - 1, greatest + 1)[end - 3]
+    size_of = (least_size, greatest_size)[end - 3]
+    content = bytearray(content_of(extreme(message, end)))
+    at = wire.HEADER_BYTES + sum(size_of(field) for field in fields[:index])
+    size = COUNTED[kind] if kind in COUNTED else wire.INTEGERS[kind][0]
+    content[at : at + size] = beyond.to_bytes(size, "little", signed=beyond < 0)
+    return bytes(content)
 
 
 def least_size(field: tuple) -> int:
     _, kind, _, least, _ = field
-    return 1 + least if kind == wire.TEXT else 1 if kind in wire.RECORDS else greatest_size(field)
+    if kind in (wire.TEXT, wire.DATA):
+        return COUNTED[kind] + least
+    return COUNTED[kind] if kind in wire.RECORDS else greatest_size(field)
 
 
 LISTS = [
@@ -371,13 +470,18 @@ LISTS = [
 @pytest.mark.parametrize(
     ("message", "index", "part"), LISTS, ids=[f"{NAMES[m]}-{p}" for m, _, p in LISTS]
 )
-@pytest.mark.parametrize("end", [0, 1], ids=["least", "greatest"])
+@pytest.mark.parametrize("end", [3, 4], ids=["least", "greatest"])
 def test_a_record_out_of_range_is_refused_by_both(
     message: int, index: int, part: int, end: int
 ) -> None:
     name, kind, *_ = wire.fields_of(message)[index]
-    record = [0] * len(RECORD_RANGES[kind])
-    record[part] = RECORD_RANGES[kind][part][end] + (-1, 1)[end]
+    record = list(extreme_record(kind, 3))
+    type_ = wire.RECORDS[kind][part]
+    if type_ == wire.TEXT:
+        # No text is shorter than none: what is too long, in letters of two bytes or of one.
+        record[part] = ("é" * 20 + "x", "x" * (wire.GREATEST_STRING_BYTES + 1))[end - 3]
+    else:
+        record[part] = wire.INTEGERS[type_][end - 2] + (-1, 1)[end - 3]
     frame = extreme(message, 3)
     frame.values[name] = [tuple(record)]
     with pytest.raises(codec.FrameError, match=name):
@@ -509,8 +613,9 @@ def test_the_checksum_is_the_crc_32_of_ieee_802_3(data: bytes, check: int) -> No
 
 
 def test_a_frame_byte_for_byte() -> None:
-    content = bytes([2, 0x04]) + bytes.fromhex("44332211") + bytes.fromhex("0201") + bytes(4)
-    data = wire.encode(wire.START, 0x11223344, 0x0102, [0])
+    content = bytes([3, 0x04]) + bytes.fromhex("44332211") + bytes.fromhex("0201")
+    content += bytes(4) + bytes.fromhex("0504")
+    data = wire.encode(wire.START, 0x11223344, 0x0102, [0, 0x0405])
     assert data == cobs.encode(content + crc32(content).to_bytes(4, "little")) + b"\x00"
 
 
@@ -559,21 +664,37 @@ def corpus() -> list[bytes]:
         found += [bytes(damaged), whole[:-2], whole + b"x" * wire.GREATEST_BODY_BYTES]
         found += [sealed(piece) for piece in (content[:-1], content + b"\x00", content[:5])]
         # A flipped bit may make text that is UTF-8 only to MicroPython, which looks less closely.
-        if not any(field[1] == wire.TEXT for field in wire.fields_of(frame.message)):
+        if not any(has_text(field) for field in wire.fields_of(frame.message)):
             found.append(sealed(altered))
-    return found
+    return found + [sealed(beyond_range(*row)) for row in OUTSIDE]
+
+
+def has_text(field: tuple) -> bool:
+    return field[1] == wire.TEXT or wire.TEXT in wire.RECORDS.get(field[1], ())
 
 
 def rolled(dice: random.Random, field: tuple):
     _, kind, _, least, greatest = field
     if kind == wire.TEXT:
-        text = "".join(dice.choice("aZ0-é€𝄞") for _ in range(greatest // 4))
-        return text or "x" * least
+        return rolled_text(dice, greatest) or "x" * least
+    if kind == wire.DATA:
+        return dice.randbytes(dice.randint(least, greatest))
     if kind in wire.RECORDS:
-        count = dice.randint(least, greatest)
-        ranges = RECORD_RANGES[kind]
-        return [tuple(dice.randint(*range_) for range_ in ranges) for _ in range(count)]
+        return [
+            tuple(rolled_part(dice, part) for part in wire.RECORDS[kind])
+            for _ in range(dice.randint(least, greatest))
+        ]
     return dice.randint(least, greatest)
+
+
+def rolled_text(dice: random.Random, greatest_bytes: int) -> str:
+    return "".join(dice.choice("aZ0-é€𝄞") for _ in range(greatest_bytes // 4))
+
+
+def rolled_part(dice: random.Random, part: str):
+    if part == wire.TEXT:
+        return rolled_text(dice, wire.GREATEST_STRING_BYTES)
+    return dice.randint(*wire.INTEGERS[part][1:])
 
 
 def test_the_board_s_interpreter_codes_the_same(tmp_path: Path) -> None:
@@ -616,7 +737,9 @@ def render_messages() -> str:
         if not fields:
             table.append((*head, "", "", "", "", "", ""))
         for index, (field, kind, unit, least, greatest) in enumerate(fields):
-            unit_shown = "bytes" if kind == wire.TEXT else "records" if kind in COUNTED else unit
+            unit_shown = {wire.TEXT: "bytes", **dict.fromkeys(wire.RECORDS, "records")}.get(
+                kind, unit
+            )
             table.append(
                 (*head, index, f"`{field}`", kind, unit_shown, f"{least:,}", f"{greatest:,}")
             )
@@ -629,8 +752,7 @@ def render_messages() -> str:
 def render_errors() -> str:
     table = []
     for code in sorted(ERRORS):
-        error = refusal(wire.START, code, wire.NO_FIELD, 0, 0, 0)
-        table.append((code, f"`{ERRORS[code]}`", error.what))
+        table.append((code, f"`{ERRORS[code]}`", reason(code)))
     return render_table(("code", "name", "what was wrong"), table)
 
 

@@ -92,7 +92,7 @@ def prescribe(bench: Bench, kind: int, **fields: Any) -> Accepted:
         kind: ``micropump.program.CONTINUOUS`` … ``PURGE``.
         fields: those of its message in ``micropump.wire`` that matter. The others are: the
             mechanism of the bench with a 50 mL syringe or a 1 L bag, full and the only one, KVO by
-            the rule, one dose, no clock, and nothing (0, or an empty list) for the rest.
+            the rule, one dose, no clock, and nothing (0, or an empty list or text) for the rest.
 
     Raises:
         TypeError: if its message has no such field.
@@ -101,17 +101,23 @@ def prescribe(bench: Bench, kind: int, **fields: Any) -> Accepted:
     declared = {name: kind_of for name, kind_of, *_ in wire.fields_of(_MESSAGES[kind])}
     if unknown := fields.keys() - declared.keys():
         raise TypeError(f"{THERAPY_NAMES[kind]} has no field {', '.join(sorted(unknown))}")
-    defaults = {name: [] if is_ in wire.RECORDS else 0 for name, is_ in declared.items()} | {
+    defaults = {name: _nothing(is_) for name, is_ in declared.items()} | {
         "kind": _KINDS[bench.kind],
         **_SETUPS[bench.kind],
         "containers": 1,
-        "order_id": "",
         "kvo_ul_h": KVO_BY_RULE,
         "doses": 1,
         "clock_s": CLOCK_UNKNOWN_S,
     }
     values = {name: fields.get(name, defaults[name]) for name in declared}
     return bench.pump.prescribe(kind, values)
+
+
+def _nothing(kind_of: str) -> Any:
+    """What a field of a kind is that says nothing."""
+    if kind_of == wire.TEXT:
+        return ""
+    return [] if kind_of in wire.RECORDS else 0
 
 
 def treat(bench: Bench, kind: int, **fields: Any) -> Accepted:
