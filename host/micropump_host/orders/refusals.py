@@ -1,6 +1,7 @@
 """What the core refuses, told in clinical units and with the line of the order that is to blame."""
 
 from collections.abc import Callable
+from fractions import Fraction
 
 from micropump import therapy, wire
 from micropump.mechanism import Mechanism
@@ -8,7 +9,7 @@ from micropump.therapy import RefusedError
 from micropump_host.orders import items
 from micropump_host.orders.order import Order, OrderError, Prescription
 from micropump_host.reading.problems import Problem
-from micropump_host.reading.quantity import duration_text, rate_text, volume_text
+from micropump_host.reading.quantity import duration_text, exact_text, rate_text, volume_text
 from micropump_host.reading.tables import line_of
 
 # Field of the wire -> what the file may call it; the first of these that is in the file.
@@ -18,6 +19,13 @@ LABELS = {
     "content_ul": ("[container] content", "[container] syringe", "[container] head"),
     "containers": ("[container] count",),
     "order_id": ("[order] id",),
+    "asked_by": ("[order] asked_by",),
+    "drug_id": ("[drug] id",),
+    "care_area": ("[drug] care_area",),
+    "concentration_in": ("[drug] concentration",),
+    "concentration_mantissa": ("[drug] concentration",),
+    "concentration_exponent": ("[drug] concentration",),
+    "weight_g": ("[patient] weight",),
     "delay_s": ("[therapy] delay",),
     "kvo_ul_h": ("[therapy] kvo",),
     "rate_ul_h": ("[therapy] rate", "[therapy] basal", "[therapy] time"),
@@ -43,7 +51,13 @@ LABELS = {
     "volume_ul": ("[therapy] volume",),
     "reverse": ("[therapy] program",),
 }
-_TEXTS = {"µL": volume_text, "µL/h": rate_text, "s": duration_text}
+
+
+def _weight_text(weight_g: int) -> str:
+    return f"{exact_text(Fraction(weight_g, 1000))} kg"
+
+
+_TEXTS = {"µL": volume_text, "µL/h": rate_text, "s": duration_text, "g": _weight_text}
 
 _NAMES = {
     "vtbi_ul": "a VTBI",
