@@ -6,10 +6,13 @@ handed in, a command is judged at the time that comes with it, and a refusal cha
 """
 
 from . import alarms, journal
+from .annunciator import Annunciator, by_number
 from .boluses import LIMIT_REACHED, Boluses
 from .journal import Journal
 from .mechanism import KIND_PERISTALTIC, Mechanism
+from .monitor import AT_REST, Monitor
 from .motion import Motion
+from .occlusion import GREATEST_COMPLIANCE_NL_KPA, OCCLUSION_LEVELS_PA
 from .prescription import NO_LIBRARY, OUTSIDE_BIT, Confirming, Prescription, bits_of
 from .program import (
     BOLUS,
@@ -26,6 +29,8 @@ from .program import (
     Phase,
     Program,
 )
+from .relief import CHECK_AFTER_MS, CHECK_HELD_PA, CHECK_NL, SETTLE_MS, SETTLE_SAMPLES, Relief
+from .sensing import SENSORS
 from .therapy import (
     COMBINED_ABOVE_RANGE,
     align,
@@ -48,14 +53,17 @@ WAITING = 8
 # A stop is asked for, and the stroke of the head is being finished.
 STOPPING = 9
 PRIMING = 10
+# In alarm: the pressure is taken off a closed line.
+RELIEVING = 11
 STATE_NAMES = (
     "idle", "programmed", "infusing", "kvo", "paused", "completed", "stopped", "alarm", "waiting",
-    "stopping", "priming",
+    "stopping", "priming", "relieving",
 )  # fmt: skip
 # A program is under way, and nobody has asked it to stop.
 RUNNING = (INFUSING, KEEPING_OPEN, WAITING, PRIMING)
 
 # Why the processor started, as its adapter says; a computer has no such cause.
+WATCHDOG = 2
 RESET_CAUSES = ("none", "power on", "watchdog", "restart on purpose")
 
 IDLE_TICK_MS = 100
@@ -73,6 +81,31 @@ NO_SECONDARY_HERE = 46
 # Of a drug: what was under way was of another one, and is at its end.
 DRUG_IS_CHANGED = 47
 
+# A sensor has something to say against a start; the value is the alarm's number.
+NOT_READY = 48
+
+# GIP 2.2.1, 2.2.4, 2.2.5: reminders of a pause, and of a program that nobody starts.
+PAUSED_LONG_S = 900
+IDLE_LONG_S = 300
+DROPPED_S = 600
+# How long before its end an infusion says so, unless a person chooses another time (Medfusion: 1 to
+# 240 min); not one that takes less than twice as long.
+NEAR_END_MIN = 3
+_MINUTE_S = 60
+# How often it may start again by itself is counted within this time (Alaris 8015).
+RESTARTS_WITHIN_S = 600
+MOST_RESTARTS = 9
+# As fast as pressure is taken off: twice as fast is no better, and a stop takes a quantum's steps.
+RELIEF_UL_H = 600_000
+_CHECK_UL_H = 100_000
+
+# The steps of a relief.
+_DRAWING = 1
+_SETTLING = 2
+_WAITING = 3
+_PUSHING = 4
+_HOLDING = 5
+
 # A container is near its end when it holds less than flows in this time, and at least 1 mL (the
 # figure of the Open PCA Pump requirements), or a tenth of a smaller one.
 NEAR_EMPTY_S = 600
@@ -85,6 +118,11 @@ GREATEST_STROKE_S = 2
 GREATEST_STROKE_UL = 100
 
 UNKNOWN_S = 0xFFFFFFFF
+
+# Alarms of the monitor that end with their cause.
+_WATCHED = alarms.ENDING & (
+    1 << alarms.PARTIAL_OCCLUSION | 1 << alarms.BATTERY_LOW | 1 << alarms.BATTERY_DEPLETED
+)
 
 
 class Inputs:
@@ -117,13 +155,27 @@ class Controller:
         refused: what the last request was refused for that is beyond a limit (``governor``).
         asks: what would have to be overridden for it; 0 for a hard limit.
         uptime_s, uptime_ms: since this controller was made.
+        monitor: sensors and detectors.
+        annunciator: what is signalled, and the audio pause; whoever signals asks it.
+        near_end_min: how long before its end an infusion says so; 0 for not at all.
+        restarts: how often in 10 min it may start again by itself after an occlusion.
+        occlusion_level: 1 to 9, or 0 for the drug library's limit, or else the monitor's own.
+
+    Args:
+        stepper: as ``Motion`` asks for it.
+        now_ms: the time.
+        reset_cause: why the processor started, one of ``RESET_CAUSES``.
+        sensors: rows of the board's ``SENSORS``.
 
     """
 
-    def __init__(self, stepper, now_ms: int, reset_cause: int = 0) -> None:
+    def __init__(self, stepper, now_ms: int, reset_cause: int = 0, sensors=()) -> None:
         self.motion = Motion(stepper)
         self.journal = Journal()
         self.boluses = Boluses(self.motion, self._note)
+        self.monitor = Monitor(sensors)
+        self.annunciator = Annunciator(by_number(alarms.ALARMS))
+        self.near_end_min = NEAR_END_MIN
         self.inputs = Inputs()
         self.state = IDLE
         self.active_alarms = 0
@@ -153,7 +205,25 @@ class Controller:
         self._programmed_s = 0
         self._paused_s = self._paused_ms = 0
         self._last_ms = now_ms
+        # What was told of the monitor's findings and is still so.
+        self._told = 0
+        self.restarts = 0
+        self.occlusion_level = 0
+        self._relief = Relief()
+        self._relieving = 0
+        self._relief_ms = 0
+        self._relief_from = 0
+        self._samples = 0
+        self._held_pa = 0
+        self._unchecked = False
+        self._restarts_s = [-RESTARTS_WITHIN_S] * MOST_RESTARTS
+        # Since when it is paused, or waits for its start.
+        self._since_s = 0
+        self._end_watched = False
+        self._last_flow = 0
         self._note(journal.BOOTED, reset_cause, 0)
+        if reset_cause == WATCHDOG:
+            self.raise_alarm(alarms.WATCHDOG_RESET)
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -175,6 +245,7 @@ class Controller:
         if motion.program and motion.program.limits:
             motion.program.limits.expire(now_ms)
         if not motion.running:
+            self._look_at_rest(now_ms)
             return later_ms(now_ms, IDLE_TICK_MS)
         if inputs.interlock_open:
             # The interlock stops the motor without us: only what was counted is made.
@@ -184,11 +255,17 @@ class Controller:
         motion.advance(passed_ms)
         self._look(now_ms)
         at_end = motion.is_at_end()
-        if inputs.driver_fault:
+        stops = self._look_at_sensors(now_ms)
+        if stops:
+            self._stop_for(now_ms, stops)
+        elif inputs.driver_fault:
             # A driver that has switched itself off makes no steps of the edges it is given.
             self._stop_in_alarm(now_ms, alarms.DRIVER_FAULT)
         elif motion.starved or (inputs.stepper_starved and not at_end):
             self._stop_in_alarm(now_ms, alarms.STARVED)
+        elif self.state == RELIEVING:
+            if at_end and motion.lead_ms() <= 0:
+                self._end_portion(now_ms)
         elif inputs.plunger_ul == 0 and not motion.program.reverse:
             # It is at the bottom, whatever was counted.
             self._run_empty(now_ms)
@@ -231,9 +308,13 @@ class Controller:
                 self._loading_steps = phase.steps()
         # Who programs anew has taken note of what the last infusion ended with.
         self._end_acknowledged()
+        self._end_reminders()
         self._fill(program.content_ul)
         self.program_id = program_id
         self.state = PROGRAMMED
+        self._since_s = self.uptime_s
+        self._prepare_monitor()
+        self._watch_for_end()
         order_id = prescription.order_id if prescription else ""
         self._note(journal.PROGRAMMED, program.first_rate_ul_h(), program.vtbi_ul, order_id)
         self._note_prescription(prescription)
@@ -330,6 +411,10 @@ class Controller:
         if self.state == STOPPING:
             self._then = STOPPED
             self._end_stroke(now_ms)
+        elif self.state == RELIEVING:
+            self._end_relief(now_ms)
+            self._ended = True
+            self._note_delivered(journal.STOPPED)
         elif self.motion.running:
             self._stop_by_hand(now_ms, STOPPED)
         elif self.state == ALARM:
@@ -339,6 +424,7 @@ class Controller:
         else:
             self.state = STOPPED
             self._note_delivered(journal.STOPPED)
+        self._end_reminders()
         return OK
 
     def set_rate(self, now_ms: int, rate_ul_h: int, overrides: int = 0) -> int:
@@ -425,14 +511,36 @@ class Controller:
         stopped as well is stopped.
         """
         self.tick(now_ms, self.inputs)
-        if not self.active_alarms:
+        if not self.active_alarms or self.state == RELIEVING:
             return WRONG_STATE
         self._end_acknowledged()
+        self._end_reminders()
+        self._since_s = self.uptime_s
         if self.state == ALARM:
             if self._ended:
                 self.state = STOPPED
             else:
                 self.state = COMPLETED if self.motion.finished else PAUSED
+        return OK
+
+    def pause_audio(self) -> int:
+        """Pause the sound of what is active for two minutes; the lights stay."""
+        if not self.annunciator.pause_audio():
+            return WRONG_STATE
+        self._note(journal.AUDIO_PAUSED, 0, 0)
+        return OK
+
+    def choose(self, restarts: int, occlusion_level: int, near_end_min: int) -> int:
+        """Settings that a person has chosen; not while anything flows."""
+        if self.motion.running:
+            return WRONG_STATE
+        self.restarts = restarts
+        self.occlusion_level = occlusion_level
+        self.near_end_min = near_end_min
+        if self.motion.program:
+            self._prepare_monitor()
+            self._watch_for_end()
+        self._note(journal.SETTINGS_CHANGED, restarts, occlusion_level)
         return OK
 
     def may_install(self) -> int:
@@ -464,6 +572,10 @@ class Controller:
             if row[4] == alarms.BY_ACKNOWLEDGE:
                 self.end_alarm(row[0])
 
+    def _end_reminders(self) -> None:
+        self.end_alarm(alarms.PAUSED_LONG)
+        self.end_alarm(alarms.IDLE_LONG)
+
     def _in_alarm(self) -> bool:
         """Whether an alarm is set that is more than a remark."""
         for row in alarms.ALARMS:
@@ -485,13 +597,18 @@ class Controller:
     def infused_steps(self) -> int:
         """Microsteps of the VTBI that are made: the program's own, boluses and demands.
 
-        A loading dose is beside the VTBI.
+        A loading dose is beside the VTBI. What was drawn back from a closed line was not given.
         """
-        return (
+        program = self.motion.program
+        given = (
             self.delivered_steps(INFUSED)
             + self.delivered_steps(DEMAND)
             + max(0, self.delivered_steps(BOLUS) - self._loading_steps)
         )
+        if program and not program.reverse:
+            # The drive's free play is drawn back too, and was no more given than it is now taken.
+            given = max(0, given - self.delivered_steps(RETRACTED))
+        return given
 
     def remaining_s(self) -> int:
         """Seconds to the last of the VTBI at the rates that now hold, delays and gaps included.
@@ -634,6 +751,8 @@ class Controller:
             return NOTHING_LEFT
         if not motion.program.reverse and (motion.emptied or self.inputs.plunger_ul == 0):
             return CONTAINER_IS_EMPTY
+        if self.monitor.prevents():
+            return NOT_READY
         return OK
 
     def _may_titrate(self, now_ms: int, rate_ul_h: int) -> int:
@@ -685,6 +804,8 @@ class Controller:
         phase: Phase = self._secondary  # type: ignore[assignment]
         self._secondary_id = 0
         motion.insert([phase])
+        if self._last_flow >= motion.planning:
+            self._last_flow += 1
         self._phase = -1
         order_id = self._second.order_id if self._second else ""
         self._note(journal.SECONDARY_STARTED, phase.rate_ul_h, 0, order_id)
@@ -693,6 +814,9 @@ class Controller:
         return OK
 
     def _run(self, now_ms: int) -> None:
+        self._end_reminders()
+        self.monitor.begin()
+        self._told &= self.monitor.found
         self.motion.start(now_ms)
         self._show_phase()
         self._set_near()
@@ -740,6 +864,9 @@ class Controller:
         if self._near_watched and self._is_near():
             self._near_watched = False
             self.raise_alarm(alarms.NEAR_EMPTY)
+        if self._end_watched and self._is_near_end():
+            self._end_watched = False
+            self.raise_alarm(alarms.NEAR_END)
 
     def _note_phase(self, now_ms: int) -> None:
         motion = self.motion
@@ -757,12 +884,38 @@ class Controller:
                 motion.program.limits.close(now_ms, self._loading_steps)
             if phase.is_endless() and left == INFUSED:
                 self._note_steps(journal.VTBI_REACHED, INFUSED)
+                self.end_alarm(alarms.NEAR_END)
                 self.raise_alarm(alarms.END_OF_INFUSION)
             elif not phase.is_dose:
                 self._note(journal.PHASE_STARTED, motion.phase, phase.rate_ul_h)
         if phase.is_dose:
             self._note(journal.DOSE_STARTED, motion.doses_done + 1, 0)
         self._set_near()
+
+    def _watch_for_end(self) -> None:
+        """Find the phase whose end is that of the infusion."""
+        program = self.motion.program
+        self.end_alarm(alarms.NEAR_END)
+        self._end_watched = False
+        if program.kind == PURGE or not self.near_end_min:
+            return
+        if program.duration_s() < 2 * self.near_end_min * _MINUTE_S:
+            return
+        for number in range(len(program.phases)):
+            if program.phases[number].bucket == INFUSED:
+                self._last_flow = number
+                self._end_watched = True
+
+    def _is_near_end(self) -> bool:
+        """Whether what is left of the last phase flows in the time of the warning."""
+        motion = self.motion
+        if motion.planning != self._last_flow or motion.left_millions:
+            return False
+        program = motion.program
+        if program.phases[motion.planning].is_dose and motion.doses + 1 < program.doses:
+            return False
+        quanta = self.near_end_min * (_MINUTE_S * 1000 // QUANTUM_MS)
+        return motion.left_rest <= motion.pace_steps(quanta)
 
     def _show_phase(self) -> None:
         """The state is that of the phase being delivered."""
@@ -810,6 +963,216 @@ class Controller:
             return motion.content_millions < self._near_millions
         return motion.content_rest <= self._near_rest
 
+    # -- sensors --------------------------------------------------------------------------------
+
+    def _prepare_monitor(self) -> None:
+        """Limits of the drug library, but for a level that a person has chosen."""
+        limits = self.prescription.limits if self.prescription else None
+        occlusion_kpa = limits.occlusion_kpa if limits else 0
+        if self.occlusion_level:
+            occlusion_kpa = OCCLUSION_LEVELS_PA[self.occlusion_level - 1] // 1000
+        air_ul = limits.air_ul if limits else 0
+        self.monitor.prepare(self.motion.program.mechanism, occlusion_kpa, air_ul)
+
+    def _look_at_sensors(self, now_ms: int) -> int:
+        """Tell what the sensors find; bits of what stops a pump that runs. Allocates nothing."""
+        motion = self.motion
+        running = motion.running
+        moved = motion.moved
+        motion.moved = 0
+        found = self.monitor.look(now_ms, moved, running)
+        if self.state == RELIEVING:
+            # What a line does that is being drawn back is no finding.
+            found &= AT_REST | 1 << alarms.DOOR_OPEN | 1 << alarms.SYRINGE_REMOVED
+        elif not running:
+            found &= AT_REST
+        self._told &= self.monitor.found
+        fresh = found & ~self._told
+        if fresh:
+            self._told |= fresh
+            self._tell(fresh)
+        gone = self.active_alarms & _WATCHED & ~self.monitor.found
+        if gone:
+            self._end_gone(gone)
+        return fresh & alarms.STOPPING if running else 0
+
+    def _tell(self, bits: int) -> None:
+        for row in alarms.ALARMS:
+            if bits >> row[0] & 1:
+                self.raise_alarm(row[0])
+        if bits >> alarms.SENSOR_FAULT & 1:
+            for sensor in range(SENSORS):
+                kind = self.monitor.sensing.fault_kind(sensor)
+                if kind:
+                    self._note(journal.SENSOR_FAILED, sensor, kind)
+
+    def _end_gone(self, bits: int) -> None:
+        for row in alarms.ALARMS:
+            if bits >> row[0] & 1:
+                self.end_alarm(row[0])
+
+    def _look_at_rest(self, now_ms: int) -> None:
+        """Sensors and reminders, where nothing flows."""
+        stops = self._look_at_sensors(now_ms)
+        if self.state == RELIEVING:
+            if stops or self.inputs.interlock_open or self.inputs.driver_fault:
+                self._end_relief(now_ms)
+            else:
+                self._go_on_relieving(now_ms)
+            return
+        waited_s = self.uptime_s - self._since_s
+        if self.state == PAUSED:
+            if waited_s >= PAUSED_LONG_S:
+                self.raise_alarm(alarms.PAUSED_LONG)
+        elif self.state == PROGRAMMED:
+            if waited_s >= DROPPED_S:
+                self._drop()
+            elif waited_s >= IDLE_LONG_S:
+                self.raise_alarm(alarms.IDLE_LONG)
+
+    def _drop(self) -> None:
+        """Nobody started what was programmed: it is forgotten."""
+        self.end_alarm(alarms.IDLE_LONG)
+        self.state = IDLE
+        self.program_id = 0
+        self._note(journal.PROGRAM_DROPPED, 0, 0)
+
+    def _stop_for(self, now_ms: int, stops: int) -> None:
+        """Sensors have found what stops the pump, and it is told already."""
+        if self.state == RELIEVING:
+            self._end_relief(now_ms)
+            return
+        pressure_pa = self.monitor.pressure_pa
+        rise_pa = pressure_pa - self.monitor.occlusion.baseline_pa
+        self._alarm_state()
+        self._halt(now_ms)
+        self._note_delivered(journal.STOPPED)
+        if stops != 1 << alarms.OCCLUSION or self.motion.mismatch:
+            return
+        self._note(journal.OCCLUSION_FOUND, pressure_pa, rise_pa)
+        if self.motion.program.mechanism.kind != KIND_PERISTALTIC and not self._ended:
+            self._begin_relief(now_ms, pressure_pa)
+
+    # -- taking the pressure off ------------------------------------------------------------------
+
+    def _begin_relief(self, now_ms: int, pressure_pa: int) -> None:
+        target_pa = self.monitor.relief_target_pa()
+        least_nl_kpa = self.monitor.least_nl_kpa()
+        area_mm2 = self.motion.program.mechanism.area_mm2
+        self._relief.begin(
+            pressure_pa, target_pa, least_nl_kpa, GREATEST_COMPLIANCE_NL_KPA, area_mm2
+        )
+        self.state = RELIEVING
+        self._unchecked = True
+        self._draw(now_ms)
+
+    def _draw(self, now_ms: int) -> None:
+        """The next portion, or the end of it."""
+        motion = self.motion
+        nl = self._relief.portion_nl(self.monitor.pressure_pa)
+        steps = motion.program.mechanism.steps_for_nl(nl)
+        if not steps:
+            self._relieved(now_ms)
+            return
+        self._relieving = _DRAWING
+        self._relief_from = self._retracted()
+        parts = motion.program.mechanism
+        motion.relieve(now_ms, min(RELIEF_UL_H, parts.greatest_rate_ul_h), steps)
+
+    def _retracted(self) -> int:
+        # A relief is less than a million steps, and so is what was drawn back before it.
+        return self.motion.delivered_rest[RETRACTED]
+
+    def _end_portion(self, now_ms: int) -> None:
+        """What was asked of the motor is made: drawn back, or pushed for a check."""
+        self._halt(now_ms)
+        if self._relieving == _DRAWING:
+            self._take_back()
+        if self.state == ALARM:
+            # Another number of steps than was planned.
+            return
+        self._relieving = _SETTLING if self._relieving == _DRAWING else _HOLDING
+        self._relief_ms = now_ms
+        self._samples = self.monitor.pressure_samples
+
+    def _take_back(self) -> None:
+        drawn = self._retracted() - self._relief_from
+        if drawn < 0:
+            drawn += MILLION
+        self._relief.drawn_steps += drawn
+        self.motion.take_back(drawn)
+
+    def _go_on_relieving(self, now_ms: int) -> None:
+        waited_ms = elapsed_ms(now_ms, self._relief_ms)
+        if self._relieving == _WAITING:
+            if waited_ms >= CHECK_AFTER_MS:
+                self._push(now_ms)
+            return
+        settled = self.monitor.pressure_samples - self._samples
+        if settled < SETTLE_SAMPLES and waited_ms < SETTLE_MS:
+            return
+        if settled == 0:
+            # Blind: no further.
+            self._end_relief(now_ms)
+        elif self._relieving == _SETTLING:
+            self._draw(now_ms)
+        elif self.monitor.pressure_pa - self._held_pa <= CHECK_HELD_PA:
+            self._restart(now_ms)
+        else:
+            # Still closed: what was pushed is drawn back, and that is the end of it.
+            self._draw(now_ms)
+
+    def _relieved(self, now_ms: int) -> None:
+        if self._may_restart_by_itself():
+            self._relieving = _WAITING
+            self._relief_ms = now_ms
+        else:
+            self._end_relief(now_ms)
+
+    def _may_restart_by_itself(self) -> bool:
+        """Whether another restart is allowed within 10 min, and this line not checked before."""
+        if not self._unchecked:
+            return False
+        recent = 0
+        for at_s in self._restarts_s:
+            if self.uptime_s - at_s < RESTARTS_WITHIN_S:
+                recent += 1
+        return recent < self.restarts
+
+    def _push(self, now_ms: int) -> None:
+        """Push a little, to see whether the line holds it."""
+        self._unchecked = False
+        self._held_pa = self.monitor.pressure_pa
+        self._relieving = _PUSHING
+        parts = self.motion.program.mechanism
+        steps = parts.steps_for_nl(CHECK_NL)
+        bucket = self.motion.program.phases[self.motion.planning].bucket
+        self.motion.finish_stroke(now_ms, min(_CHECK_UL_H, parts.greatest_rate_ul_h), steps, bucket)
+
+    def _restart(self, now_ms: int) -> None:
+        """The line is open again: go on, and count it."""
+        at = 0
+        for number in range(MOST_RESTARTS):
+            if self._restarts_s[number] < self._restarts_s[at]:
+                at = number
+        self._restarts_s[at] = self.uptime_s
+        self._relieving = 0
+        self.end_alarm(alarms.OCCLUSION)
+        self._note(journal.RESTARTED, at + 1, 0)
+        self._run(now_ms)
+        self._look(now_ms)
+
+    def _end_relief(self, now_ms: int) -> None:
+        """The back-off is at its end, however it came to it: in alarm, at rest."""
+        if self.motion.running:
+            drawing = self._relieving == _DRAWING
+            self._halt(now_ms)
+            if drawing:
+                self._take_back()
+        self._relieving = 0
+        self.state = ALARM
+        self._note(journal.RELIEVED, self._relief.drawn_steps, self.monitor.pressure_pa)
+
     # -- stopping -----------------------------------------------------------------------------
 
     def _halt(self, now_ms: int) -> None:
@@ -829,6 +1192,7 @@ class Controller:
         """The motor was stopped for something that then could not be."""
         if self.state != ALARM:
             self.state = COMPLETED if self.motion.finished else PAUSED
+            self._since_s = self.uptime_s
             self._note_delivered(journal.PAUSED)
 
     def _stop_by_hand(self, now_ms: int, then: int) -> None:
@@ -898,6 +1262,7 @@ class Controller:
             self._complete(alarms.END_OF_INFUSION)
             return
         self.state = self._then
+        self._since_s = self.uptime_s
         self._note_delivered(journal.PAUSED if self._then == PAUSED else journal.STOPPED)
 
     def _reach_end(self, now_ms: int) -> None:
@@ -930,6 +1295,7 @@ class Controller:
 
     def _complete(self, number: int) -> None:
         self.state = COMPLETED
+        self.end_alarm(alarms.NEAR_END)
         self._note_delivered(journal.COMPLETED)
         if number == alarms.CONTAINER_EMPTY:
             self.end_alarm(alarms.NEAR_EMPTY)

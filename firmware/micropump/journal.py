@@ -48,6 +48,13 @@ LIBRARY_INSTALLED = 35
 LIBRARY_REFUSED = 36
 LIBRARY_MISSING = 37
 KEY_SET = 38
+OCCLUSION_FOUND = 39
+RELIEVED = 40
+RESTARTED = 41
+SENSOR_FAILED = 42
+AUDIO_PAUSED = 43
+PROGRAM_DROPPED = 44
+SETTINGS_CHANGED = 45
 
 EVENTS = (
     (BOOTED, "booted", "reset cause", ""),
@@ -88,6 +95,13 @@ EVENTS = (
     (LIBRARY_REFUSED, "library refused", "error", "at"),
     (LIBRARY_MISSING, "no library", "why", ""),
     (KEY_SET, "library key set", "", ""),
+    (OCCLUSION_FOUND, "occlusion found", "pressure Pa", "rise Pa"),
+    (RELIEVED, "pressure relieved", "steps back", "pressure Pa"),
+    (RESTARTED, "restarted after an occlusion", "within 10 min", ""),
+    (SENSOR_FAILED, "sensor fault", "sensor", "fault"),
+    (AUDIO_PAUSED, "audio paused", "", ""),
+    (PROGRAM_DROPPED, "program dropped, not started", "", ""),
+    (SETTINGS_CHANGED, "settings changed", "restarts", "occlusion level"),
 )
 
 

@@ -12,7 +12,9 @@ from . import alarms, boluses, journal, library, mechanism, prescription, therap
 from . import program as programs
 from . import shelf as shelf_
 from .controller import OK, WRONG_STATE, Controller
+from .occlusion import GREATEST_COMPLIANCE_NL_KPA, bolus_nl, expected_alarm_ms
 from .prescription import LimitError, Prescription
+from .sensing import SENSORS
 from .shelf import ShelfError
 from .units import LEAST_RATE_UL_H, MILLION, elapsed_ms
 from .wire import WireError
@@ -208,6 +210,10 @@ class Link:
             return wire.REPLY | wire.STATUS, self._status()
         if message == wire.LIBRARY_INFO:
             return wire.REPLY | wire.LIBRARY_INFO, self._library_info()
+        if message == wire.PREDICT:
+            return wire.REPLY | wire.PREDICT, self._prediction()
+        if message == wire.SENSORS:
+            return wire.REPLY | wire.SENSORS, (self._sensors(),)
         if message == wire.LOG:
             return wire.REPLY | wire.LOG, self._events(values[0])
         if message in PROGRAMS:
@@ -245,6 +251,10 @@ class Link:
             wire.PROVISION,
         ):
             self._install(message, values)
+        elif message == wire.PAUSE_AUDIO:
+            _obey(controller.pause_audio())
+        elif message == wire.SETTINGS:
+            _obey(controller.choose(values[0], values[1], values[2]))
         elif message == wire.ACKNOWLEDGE:
             _obey(controller.acknowledge(now_ms))
         else:
@@ -473,12 +483,48 @@ class Link:
             prescribed.drug_id if prescribed else "",
             prescribed.standing if prescribed else 0,
             prescribed.overrides if prescribed else 0,
+            controller.annunciator.sound,
+            controller.annunciator.light,
+            1 if controller.annunciator.audio_paused else 0,
             parts.nl_num if parts else 0,
             parts.nl_den if parts else 0,
             controller.uptime_s,
             controller.uptime_ms,
             controller.journal.next_number,
         )  # fmt: skip
+
+    def _prediction(self) -> tuple:
+        """What an occlusion would do to the program that is loaded, at its first rate."""
+        controller = self.controller
+        monitor = controller.monitor
+        program = controller.motion.program
+        if not program or not monitor.has_pressure:
+            return (0,) * 8
+        rate_ul_h = program.peak_ul_h()
+        softest = GREATEST_COMPLIANCE_NL_KPA
+        hardest = monitor.least_nl_kpa()
+        level_pa = monitor.level_pa
+        slope_pa = monitor.occlusion.slope_rise_pa(rate_ul_h) if monitor.sees_slope else 0
+        rise_pa = min(level_pa, slope_pa) if slope_pa else level_pa
+        return (
+            level_pa,
+            slope_pa,
+            min(_U32, expected_alarm_ms(rate_ul_h, level_pa, hardest)),
+            min(_U32, expected_alarm_ms(rate_ul_h, level_pa, softest)),
+            min(_U32, expected_alarm_ms(rate_ul_h, slope_pa, hardest)),
+            min(_U32, expected_alarm_ms(rate_ul_h, slope_pa, softest)),
+            bolus_nl(rise_pa, hardest),
+            bolus_nl(rise_pa, softest),
+        )
+
+    def _sensors(self) -> list:
+        """What each sensor that is fitted reads, in its unit, and its fault."""
+        sensing = self.controller.monitor.sensing
+        rows = []
+        for sensor in range(SENSORS):
+            if sensing.fitted >> sensor & 1:
+                rows.append((sensor, sensing.fault_kind(sensor), sensing.value[sensor]))
+        return rows
 
     def _events(self, first: int) -> tuple:
         log = self.controller.journal

@@ -39,6 +39,7 @@ class Mechanism:
         least_rate_ul_h: least recommended rate; slower is allowed, and warned of.
         greatest_rate_ul_h: what the drive's greatest speed gives, within the pump's range.
         stroke_steps: microsteps in one pump stroke of a head (one roller), 1 for a syringe.
+        area_mm2, outer_um: of a syringe's plunger, and its barrel's outer diameter; 0 for a head.
 
     """
 
@@ -53,6 +54,7 @@ class Mechanism:
         least_rate_ul_h: int,
         greatest_rate_ul_h: int,
         stroke_steps: int,
+        bore_um: int = 0,
     ) -> None:
         self.kind = kind
         self.item_id = item_id
@@ -63,10 +65,17 @@ class Mechanism:
         self.least_rate_ul_h = least_rate_ul_h
         self.greatest_rate_ul_h = min(greatest_rate_ul_h, GREATEST_RATE_UL_H)
         self.stroke_steps = stroke_steps
+        self.area_mm2 = _PI_NUM * bore_um * bore_um // (4 * _PI_DEN * MILLION)
+        self.outer_um = outer_um(bore_um) if bore_um else 0
 
     def steps_for_ul(self, volume_ul: int) -> int:
         """Whole microsteps within ``volume_ul``; never more than the volume."""
         return volume_ul * 1000 * self.nl_den // self.nl_num
+
+    def steps_for_nl(self, volume_nl: int) -> int:
+        """Whole microsteps within some mL at most; all of it in small integers."""
+        whole = volume_nl // self.nl_num
+        return whole * self.nl_den + (volume_nl - whole * self.nl_num) * self.nl_den // self.nl_num
 
     def nl_for_steps(self, steps: int) -> int:
         """Nanolitres that ``steps`` microsteps displace, rounded down."""
@@ -96,7 +105,17 @@ def syringe(item_id: str, drive_id: str) -> Mechanism:
         least_rate_ul_h,
         greatest_rate_ul_h,
         1,
+        bore_um,
     )
+
+
+def outer_um(bore_um: int) -> int:
+    """A barrel's outer diameter, from its bore; µm.
+
+    Makers' tables give bores. Walls are 0.7 mm (1 mL) to 1.5 mm (60 mL): an estimate from a few
+    syringes, good to about 1 mm of diameter; sizes are 2 mm apart or more from 3 mL on.
+    """
+    return bore_um + 2 * (550 + bore_um * 35 // 1000)
 
 
 def peristaltic(item_id: str, drive_id: str) -> Mechanism:

@@ -22,7 +22,16 @@ of these, all of them are spread evenly over it: how many there are is exact, an
 100 ms of its own time.
 """
 
-from .program import BOLUS, BUCKETS, DEMAND, ENDLESS_STEPS, INFUSED, SECONDARY, Program
+from .program import (
+    BOLUS,
+    BUCKETS,
+    DEMAND,
+    ENDLESS_STEPS,
+    INFUSED,
+    RETRACTED,
+    SECONDARY,
+    Program,
+)
 from .units import CLOCK_MASK, MILLION, QUANTUM_MS, S_PER_HOUR, later_ms, wrapped_sum
 
 # Longer than the worst stop of the processor (a 400 ms flash erase and a garbage collection of
@@ -173,6 +182,7 @@ class Motion:
         content_millions, content_rest: steps in the container that are not planned yet.
         bolus, demand: the lanes. A demand goes before a bolus, which then goes on.
         delivered_millions, delivered_rest: microsteps made, by bucket.
+        moved: microsteps that were counted since this was set to 0, negative backwards.
 
     """
 
@@ -213,6 +223,9 @@ class Motion:
         self._bit_steps = [0] * _BITS
         self._bit_parts = [0] * _BITS
         self._turned = 0
+        # Steps that were counted since somebody took them, negative backwards.
+        self.moved = 0
+        self._is_reverse = False
         # Only this lane flows, to the end of a stroke, and the program waits.
         self._stroke = Lane(INFUSED)
         self.finishing = False
@@ -308,8 +321,12 @@ class Motion:
 
     def start(self, now_ms: int) -> None:
         """Begin, or go on after ``halt``: the first quantum starts ``START_DELAY_MS`` from now."""
+        self._is_reverse = self.program.reverse
+        self._begin(now_ms)
+
+    def _begin(self, now_ms: int) -> None:
         self.starved = self.mismatch = False
-        self.stepper.begin(later_ms(now_ms, START_DELAY_MS), self.program.reverse)
+        self.stepper.begin(later_ms(now_ms, START_DELAY_MS), self._is_reverse)
         self._oldest = self._queued = self._retired = 0
         self._into_ms = -START_DELAY_MS
         self.running = True
@@ -357,6 +374,28 @@ class Motion:
             self._owed = parts % quantum
         self.finishing = True
         self.start(now_ms)
+
+    def relieve(self, now_ms: int, rate_ul_h: int, steps: int) -> None:
+        """Draw ``steps`` back that pressed into a closed line, and nothing else. Only after halt.
+
+        Only a syringe's. ``take_back`` then gives what was made of them back to the program.
+        """
+        lane = self._stroke
+        lane.bucket = RETRACTED
+        self.begin_lane(lane, rate_ul_h, steps)
+        self._is_reverse = True
+        self.finishing = True
+        self._begin(now_ms)
+
+    def take_back(self, steps: int) -> None:
+        """So many steps of the program were drawn back: they are still to be given. Not running."""
+        self._put_back(steps)
+        phase = self.program.phases[self.planning]
+        if phase.quanta or phase.is_endless() or self.finished:
+            return
+        rest = self.left_rest + steps
+        self.left_millions += rest // MILLION
+        self.left_rest = rest % MILLION
 
     def into_stroke(self) -> int:
         """Steps since the last end of a pump stroke."""
@@ -550,7 +589,7 @@ class Motion:
             given = lane.take(self._step_parts)
             slot.given = given
             slot.bucket = lane.bucket
-            if draws:
+            if draws and lane.bucket != RETRACTED:
                 self._take_left(given)
         first = second = 0
         if self._hold and not self.finishing:
@@ -801,7 +840,7 @@ class Motion:
         self.finished = False
         phase = program.phases[self.planning]
         if not phase.quanta:
-            if phase.bucket == INFUSED or self.finishing:
+            if (phase.bucket == INFUSED or self.finishing) and slot.bucket != RETRACTED:
                 self._take_left(given)
             self._take_left(first)
         if whole_first and self._phase_is_over():
@@ -857,6 +896,7 @@ class Motion:
         if steps:
             self._count(slot.bucket, steps)
         self._retired = wrapped_sum(self._retired, slot.steps)
+        self.moved += -slot.steps if self._is_reverse else slot.steps
 
     def _count(self, bucket: int, steps: int) -> None:
         rest = self.delivered_rest[bucket] + steps
@@ -868,7 +908,7 @@ class Motion:
     def _taken(self, slot: Slot) -> int:
         """What a quantum takes from the container."""
         phases = self.program.phases
-        taken = 0 if slot.bucket == SECONDARY else slot.given
+        taken = 0 if slot.bucket == SECONDARY or slot.bucket == RETRACTED else slot.given  # noqa: PLR1714 (a tuple would be made)
         if phases[slot.phase].bucket != SECONDARY:
             taken += slot.first
         if phases[slot.middle].bucket != SECONDARY:

@@ -24,7 +24,7 @@ CONTENT_DIGITS = 16
 # So that they fit with the longest of texts.
 RECORDS_PER_REPLY = 8
 GREATEST_FINDINGS = 16
-GREATEST_STATE = 10
+GREATEST_STATE = 11
 REPLY = 0x80
 ERROR = 0xFF
 NO_SESSION = 0
@@ -48,6 +48,8 @@ RECORDS = {
     "events": ("u32", "u32", "u16", "u8", "i32", "i32", TEXT),
     # kind of limit, level, field, value, the least or greatest within it
     "findings": ("u8", "u8", "u8", "u32", "u32"),
+    # sensor, fault, value in its unit
+    "sensors": ("u8", "u8", "i32"),
     # rate µL/h, volume µL, duration s
     "steps": ("u32", "u32", "u32"),
     # minutes of the day
@@ -80,6 +82,10 @@ LIBRARY_BEGIN = 0x19
 LIBRARY_PART = 0x1A
 LIBRARY_COMMIT = 0x1B
 PROVISION = 0x1C
+PAUSE_AUDIO = 0x1D
+SETTINGS = 0x1E
+PREDICT = 0x1F
+SENSORS = 0x20
 TELEMETRY = 0x42
 DONE = 0x84
 
@@ -90,7 +96,7 @@ _STATUS_FIELDS = (
     ("state", "u8", "", 0, GREATEST_STATE),
     # 0 without a program, or one of therapy.py.
     ("therapy", "u8", "", 0, 7),
-    ("active_alarms", "u16", "bits", 0, 0xFFFF),
+    ("active_alarms", "u32", "bits", 0, _U32),
     ("program_id", "u32", "", 0, _U32),
     ("item_id", TEXT, "", 0, GREATEST_STRING_BYTES),
     ("rate_ul_h", "u32", "µL/h", 0, 1_200_000),
@@ -131,6 +137,10 @@ _STATUS_FIELDS = (
     ("library", "u8", "", 0, GREATEST_STANDING),
     # Soft limits that were overridden, a bit for each kind (``prescription``).
     ("overrides", "u16", "bits", 0, 0xFFFF),
+    # The priorities that are sounded and shown, 0 for none; whether a person has paused the sound.
+    ("sound", "u8", "", 0, 3),
+    ("light", "u8", "", 0, 3),
+    ("audio_paused", "u8", "", 0, 1),
     ("nl_num", "u32", "nL", 0, _U32),
     ("nl_den", "u32", "steps", 0, _U32),
     ("uptime_s", "u32", "s", 0, _U32),
@@ -264,6 +274,19 @@ MESSAGES = (
         ("key", DATA, "bytes", KEY_BYTES, KEY_BYTES),
         ("proof", DATA, "bytes", 0, KEY_BYTES),
     )),
+    # The sound of the alarms that are active, for two minutes; their lights stay.
+    (PAUSE_AUDIO, "pause_audio", ()),
+    # How often the pump starts again by itself after an occlusion that has gone, within any 10 min;
+    # its pressure limit (0: the library's, or its own); how long before the end it says so (0: not
+    # at all). Until the next reset.
+    (SETTINGS, "settings", (
+        ("restarts", "u8", "", 0, 9),
+        ("occlusion_level", "u8", "", 0, 9),
+        ("near_end_min", "u8", "min", 0, 240),
+    )),
+    # What an occlusion would do to the program that is loaded.
+    (PREDICT, "predict", ()),
+    (SENSORS, "sensors", ()),
     (TELEMETRY, "telemetry", _STATUS_FIELDS),
     (REPLY | HELLO, "info", (
         ("firmware", TEXT, "", 0, GREATEST_STRING_BYTES),
@@ -312,6 +335,21 @@ MESSAGES = (
         # Of an image that is being taken.
         ("received_bytes", "u32", "bytes", 0, _U32),
         ("capacity_bytes", "u32", "bytes", 0, _U32),
+    )),
+    # Times from a closed line to the alarm, for the least and the greatest compliance that there
+    # may be, and what the line then holds; 0 where it does not tell that, or nothing is loaded.
+    (REPLY | PREDICT, "prediction", (
+        ("level_pa", "u32", "Pa", 0, _U32),
+        ("slope_rise_pa", "u32", "Pa", 0, _U32),
+        ("least_level_ms", "u32", "ms", 0, _U32),
+        ("greatest_level_ms", "u32", "ms", 0, _U32),
+        ("least_slope_ms", "u32", "ms", 0, _U32),
+        ("greatest_slope_ms", "u32", "ms", 0, _U32),
+        ("least_bolus_nl", "u32", "nL", 0, _U32),
+        ("greatest_bolus_nl", "u32", "nL", 0, _U32),
+    )),
+    (REPLY | SENSORS, "sensors_reply", (
+        ("values", "sensors", "", 0, 16),
     )),
     (DONE, "done", (("state", "u8", "", 0, GREATEST_STATE),)),
     (REPLY | LOG, "events", (

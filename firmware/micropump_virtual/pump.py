@@ -3,7 +3,7 @@
 from micropump import journal
 from micropump.controller import COMPLETED, IDLE, PROGRAMMED, STOPPED, Controller
 from micropump.link import Identity, Link
-from micropump.sensing import SENSORS, Readings, Sensing
+from micropump.sensing import SENSORS
 from micropump.units import CLOCK_MASK
 from micropump_virtual.memory import Memory, shelf
 from micropump_virtual.stepper import VirtualStepper
@@ -33,7 +33,6 @@ class VirtualPump:
         container_ul: what the last of them was said to hold; µL.
         secondary_ul: what secondary infusions brought in all; µL.
         readings: raw counts of the sensors, as a board's adapters put them.
-        sensing: what is fitted, as told by ``fit``.
         memory: its raw flash.
 
     """
@@ -44,8 +43,7 @@ class VirtualPump:
         self.memory = Memory()
         self.link = Link(self.controller, identity, shelf(self.memory))
         self.inputs = self.controller.inputs
-        self.readings = Readings()
-        self.sensing = Sensing(())
+        self.readings = self.controller.monitor.readings
         self.now_ms = start_ms
         self.due_ms = start_ms
         self.ticks = 0
@@ -75,7 +73,7 @@ class VirtualPump:
 
     def fit(self, specs: tuple) -> None:
         """Fit sensors: a row for each (docs/sensors.md), of which the first ten fields count."""
-        self.sensing = Sensing(specs)
+        self.controller.monitor.fit(specs)
 
     def sense(self, fresh: int, failed: int, raw) -> None:
         """Put samples of sensors: a bit in ``fresh`` or ``failed`` for each, counts by number."""
@@ -125,6 +123,7 @@ class VirtualPump:
         """Run every control cycle that is due up to and including ``until_ms``."""
         tick = self.controller.tick
         attend = self.link.attend
+        signal = self.controller.annunciator.look
         stepper = self.stepper
         inputs = self.inputs
         due = self.due_ms
@@ -144,6 +143,7 @@ class VirtualPump:
             if stepper.used or stepper.aborted_ms >= 0:
                 self._collect()
             attend(now)
+            signal(now, self.controller.active_alarms)
         self.due_ms = due
         self.now_ms = until_ms
 

@@ -4,8 +4,6 @@ import micropump_board as board
 from machine import Pin
 from micropump_rp2 import buttons, signaller
 
-from micropump import alarms
-from micropump.annunciator import Annunciator, by_number
 from micropump.controller import RUNNING, Controller
 
 
@@ -16,9 +14,6 @@ class Panel:
     an alarm sounds, the same press pauses the sound. The bolus button is the patient's: each press
     is a demand, given or not.
 
-    Attributes:
-        annunciator: what is signalled, and the audio pause.
-
     """
 
     def __init__(self, controller: Controller) -> None:
@@ -26,7 +21,6 @@ class Panel:
         self._green = Pin(board.GREEN_LIGHT_GPIO, Pin.OUT, value=0)
         self._stop = _button(board.START_STOP_BUTTON_GPIO, board.START_STOP_BUTTON_ACTIVE_LEVEL)
         self._ask = _button(board.BOLUS_BUTTON_GPIO, board.BOLUS_BUTTON_ACTIVE_LEVEL)
-        self.annunciator = Annunciator(by_number(alarms.ALARMS))
         # The one that may sound since before there was a panel.
         self._signaller = signaller.shared()
 
@@ -35,14 +29,14 @@ class Panel:
         controller = self._controller
         if self._stop.look(elapsed_ms) == buttons.PRESSED:
             controller.pause(now_ms)
-            self.annunciator.pause_audio()
+            controller.pause_audio()
         if self._ask.look(elapsed_ms) == buttons.PRESSED:
             controller.demand(now_ms)
         self._green.value(controller.state in RUNNING)
         self._signal(now_ms)
 
     def _signal(self, now_ms: int) -> None:
-        annunciator = self.annunciator
+        annunciator = self._controller.annunciator
         annunciator.look(now_ms, self._controller.active_alarms)
         if annunciator.light != self._signaller.shown:
             self._signaller.light(annunciator.light)

@@ -10,6 +10,7 @@ from micropump_rp2 import reset
 from micropump_rp2.flash import Flash, key_slots, library_slots
 from micropump_rp2.motor_driver import MotorDriver
 from micropump_rp2.panel import Panel
+from micropump_rp2.sensors import Sensors
 from micropump_rp2.stepper import PioStepper
 from micropump_rp2.tmc2209 import Tmc2209
 from micropump_rp2.usb import UsbLine
@@ -41,7 +42,8 @@ class Pump:
         )  # fmt: skip
         self.driver = motor_driver()
         self.driver.check(now_ms)
-        self.controller = Controller(self.stepper, now_ms, reset.cause())
+        self.controller = Controller(self.stepper, now_ms, reset.cause(), board.SENSORS)
+        self.sensors = Sensors(board.SENSORS, self.controller.monitor.readings, now_ms)
         reset.forget()
         fitted = board.FITTED == "syringe"
         identity = Identity(
@@ -108,6 +110,7 @@ class Pump:
         running = self.stepper.running
         inputs = self.inputs
         self.driver.look(now_ms, running)
+        self.sensors.look(now_ms)
         inputs.driver_fault = self.driver.fault
         inputs.interlock_open = self.stepper.interlock_open()
         inputs.stepper_starved = self.stepper.starved()

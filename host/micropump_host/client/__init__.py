@@ -12,6 +12,8 @@ from micropump_host.client.answers import (
     Finding,
     Info,
     LibraryInfo,
+    Prediction,
+    SensorValue,
     Status,
 )
 from micropump_host.client.errors import (
@@ -40,10 +42,12 @@ __all__ = [
     "NotAPumpError",
     "PortAbsentError",
     "PortBusyError",
+    "Prediction",
     "Pump",
     "PumpGoneError",
     "PumpRefusedError",
     "PumpRestartedError",
     "PumpTimeoutError",
+    "SensorValue",
     "Status",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from micropump import alarms, journal, library, prescription, therapy
+from micropump import alarms, journal, library, prescription, sensing, therapy
 from micropump.controller import RESET_CAUSES, STATE_NAMES, UNKNOWN_S
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
 from micropump.program import CONTINUOUS, INTERMITTENT, PCA, PURGE, RAMP, STEPPED
@@ -38,6 +38,12 @@ STANDINGS = (
     "concentration not in the library",
 )
 OUTSIDE = "outside"
+# By their numbers in the alarm table.
+PRIORITIES = ("", "low", "medium", "high")
+# Of the sensors, in the core's order.
+SENSOR_UNITS = (
+    "Pa", "mN", "Pa", "‰ air", "µm", "µm", "counts", "mV", "mV", "0.1 °C", "open", "pressed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ class Status:
         demand_ul, demand_steps: a patient's demands.
         secondary_ul, secondary_steps: from secondary containers.
         retracted_ul, retracted_steps: drawn back.
+        sound, light: the priority that is sounded and shown: "", "low", "medium" or "high".
+        audio_paused: whether a person has paused the sound.
         nl_num, nl_den: nanolitres a microstep, as a ratio; 0 and 0 without a program.
         uptime_s: since the pump's controller was made.
         next_event: the number that the next entry of the log gets.
@@ -114,6 +122,9 @@ class Status:
     drug_id: str
     library: str
     overrides: tuple[str, ...]
+    sound: str
+    light: str
+    audio_paused: bool
     content_ul: int
     content_left_s: int | None
     vtbi_ul: float
@@ -192,6 +203,43 @@ class LibraryInfo:
     sha256: str
     received_bytes: int
     capacity_bytes: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an occlusion would do to the program that is loaded, at its greatest rate.
+
+    All of it for the least and for the greatest compliance that syringe and line may have; 0 where
+    the pump cannot tell.
+
+    Attributes:
+        level_pa: the pressure limit.
+        slope_rise_pa: the rise at which its slope tells a closed line.
+        least_level_ms, greatest_level_ms: from a closed line to the limit.
+        least_slope_ms, greatest_slope_ms: to the alarm by the slope.
+        least_bolus_nl, greatest_bolus_nl: what the line holds at the earlier of the two, and would
+            release if it were not drawn back.
+
+    """
+
+    level_pa: int
+    slope_rise_pa: int
+    least_level_ms: int
+    greatest_level_ms: int
+    least_slope_ms: int
+    greatest_slope_ms: int
+    least_bolus_nl: int
+    greatest_bolus_nl: int
+
+
+@dataclass(frozen=True)
+class SensorValue:
+    """What a sensor reads: its name, the last value that could be, its unit, its fault or ""."""
+
+    name: str
+    value: int
+    unit: str
+    fault: str
 
 
 @dataclass(frozen=True)
@@ -280,6 +328,9 @@ def status_of(values: dict[str, Any]) -> Status:
         drug_id=values["drug_id"],
         library=STANDINGS[values["library"]],
         overrides=override_names(values["overrides"]),
+        sound=PRIORITIES[values["sound"]],
+        light=PRIORITIES[values["light"]],
+        audio_paused=bool(values["audio_paused"]),
         content_ul=values["content_ul"],
         content_left_s=_known_s(values["content_left_s"]),
         vtbi_ul=volumes_ul["target"],
@@ -365,6 +416,13 @@ def override_names(bits: int) -> tuple[str, ...]:
     return (*names, OUTSIDE) if bits >> prescription.OUTSIDE_BIT & 1 else names
 
 
+def sensor_of(sensor: int, fault: int, value: int) -> SensorValue:
+    """A sensor by its names."""
+    return SensorValue(
+        sensing.SENSOR_NAMES[sensor], value, SENSOR_UNITS[sensor], sensing.FAULT_NAMES[fault]
+    )
+
+
 def library_of(values: dict[str, Any]) -> LibraryInfo:
     """The drug library of a pump, from the fields of the message."""
     own = {
@@ -414,5 +472,8 @@ _TOLD: dict[int, Callable[[int, int], str]] = {
     journal.OVERRIDDEN: lambda limit, value: _overridden(limit >> 8, limit & 0xFF, value),
     journal.OUTSIDE_LIBRARY: lambda standing, _: STANDINGS[standing],
     journal.LIBRARY_REFUSED: lambda code, _: reason(code),
+    journal.SENSOR_FAILED: lambda sensor, kind: (
+        f"{sensing.SENSOR_NAMES[sensor]}: {sensing.FAULT_NAMES[kind]}"
+    ),
     journal.LIBRARY_MISSING: lambda code, _: missing_library(code),
 }

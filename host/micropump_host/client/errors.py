@@ -242,6 +242,11 @@ _TEXTS |= {
         "Check drug, care area and concentration; if they are meant so, ask for the same again and"
         " confirm that nothing limits it.",
     ),
+    controller.NOT_READY: (
+        "a sensor says that the pump is not ready",
+        "`micropump sensors` shows what they read; close the door, put the syringe in, then try"
+        " again.",
+    ),
     controller.DRUG_IS_CHANGED: (
         "another drug was under way: its infusion is stopped",
         "Look at the line and the container, then program the new drug.",

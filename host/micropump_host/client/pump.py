@@ -12,7 +12,15 @@ from micropump.controller import STATE_NAMES
 from micropump.link import PROGRAMS
 from micropump.program import CONTINUOUS
 from micropump_host.client import answers, codec
-from micropump_host.client.answers import Accepted, Event, Info, LibraryInfo, Status
+from micropump_host.client.answers import (
+    Accepted,
+    Event,
+    Info,
+    LibraryInfo,
+    Prediction,
+    SensorValue,
+    Status,
+)
 from micropump_host.client.errors import (
     NotAPumpError,
     PortAbsentError,
@@ -287,6 +295,36 @@ class Pump:
     def acknowledge(self) -> str:
         """Take note of the pump's alarms."""
         return self._command(wire.ACKNOWLEDGE)
+
+    def pause_audio(self) -> str:
+        """Pause the sound of the alarms that are active, for two minutes; their lights stay."""
+        return self._command(wire.PAUSE_AUDIO)
+
+    def choose(self, restarts: int = 0, occlusion_level: int = 0, near_end_min: int = 3) -> str:
+        """Choose the pump's settings, until it is reset; not while anything flows.
+
+        Args:
+            restarts: how often within any 10 min it starts again by itself after an occlusion that
+                has gone, 0 to 9.
+            occlusion_level: 1 to 9, or 0 for the drug library's limit, or else the pump's own.
+            near_end_min: how long before its end an infusion says so, 0 to 240 min; 0 not at all.
+
+        """
+        return self._command(
+            wire.SETTINGS,
+            restarts=restarts,
+            occlusion_level=occlusion_level,
+            near_end_min=near_end_min,
+        )
+
+    def predict(self) -> Prediction:
+        """What an occlusion would do to the program that is loaded."""
+        return Prediction(**self._request(wire.PREDICT, {}))
+
+    def sensors(self) -> tuple[SensorValue, ...]:
+        """What the sensors that are fitted read."""
+        rows = self._request(wire.SENSORS, {})["values"]
+        return tuple(answers.sensor_of(*row) for row in rows)
 
     def set_telemetry(self, period_ms: int) -> str:
         """Have the pump send its status by itself every ``period_ms``; 0 ends it."""
