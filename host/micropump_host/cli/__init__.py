@@ -23,6 +23,7 @@ from micropump_host.cli import (
     secondary,
     simulate,
 )
+from micropump_host.cli.common import CommandParser
 from micropump_host.errors import EXIT_REFUSED, MicropumpError
 
 _DESCRIPTION = """\
@@ -46,7 +47,7 @@ be set as MICROPUMP_PORT. Exit codes: 0 done, 1 the pump or a check said no, 2 w
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with every command."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="micropump",
         description=f"{_NEVER}\n\n{_DESCRIPTION}",
         epilog=_EPILOG,
@@ -59,7 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
         provision, image, flash,
     ):  # fmt: skip
         module.add_parser(commands)
-    for command in commands.choices.values():
+    words = [word for each in commands.choices.values() for word in each.words.values()]
+    for command in (*commands.choices.values(), *words):
         command.description = f"{_NEVER}\n\n{textwrap.fill(command.description or '', 79)}"
         command.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser

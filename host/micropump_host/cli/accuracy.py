@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from micropump_host.accuracy.method import METHODS, SYRINGE
+from micropump_host.cli import occlusion
+from micropump_host.cli.common import CommandParser
 from micropump_host.errors import MicropumpError
 
 _WATER_DENSITY_G_ML = 0.998
@@ -29,6 +31,8 @@ examples:
       a shorter period, as JSON for a script
   micropump accuracy boluses.csv --bolus-ml 0.5
       a bolus series: columns n,mass_g, row n = 0 before the first bolus
+  micropump accuracy occlusion
+      time to the occlusion alarm and bolus on release; it has a help of its own
 
 The method is that of IEC 60601-2-24, which sets no limits: the numbers say how accurate a pump
 is, not whether it is accurate enough. Micropump is a bench and development device, never for
@@ -75,6 +79,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     _add_output_options(parser)
     _add_method_options(parser)
+    assert isinstance(parser, CommandParser)
+    parser.words["occlusion"] = occlusion.parser()
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:

@@ -22,6 +22,25 @@ console = Console()
 remarks = Console(stderr=True)
 
 
+class CommandParser(argparse.ArgumentParser):
+    """A command, some of whose first words may be commands of their own.
+
+    Attributes:
+        words: their parsers, which take whatever follows the word.
+
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.words: dict[str, argparse.ArgumentParser] = {}
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as ever, or hand over to the command that the first word is."""
+        if args and args[0] in self.words:
+            return self.words[args[0]].parse_known_args(args[1:], namespace)
+        return super().parse_known_args(args, namespace)
+
+
 def add_port(parser: argparse.ArgumentParser) -> None:
     """Add ``--port``, ``--timeout-s`` and ``--json``."""
     parser.add_argument(
