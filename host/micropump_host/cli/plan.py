@@ -2,25 +2,44 @@
 
 import argparse
 import importlib.util
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from rich import box
 from rich.table import Table
 
 from micropump_host.cli.common import console, duration, print_json, remarks
 from micropump_host.errors import EXIT_DONE, MicropumpError, UsageError
+from micropump_host.limits import occlusion_kpa, open_library
 from micropump_host.orders import CheckedOrder, check_order, load_order
-from micropump_host.plan import DAY_S, Row, Schedule, row_name, schedule_of
+from micropump_host.plan import (
+    DAY_S,
+    FROM_LIBRARY,
+    FROM_OPTION,
+    OcclusionForecast,
+    Row,
+    Schedule,
+    Span,
+    occlusion_of,
+    row_name,
+    schedule_of,
+)
 from micropump_host.reading.quantity import exact_text
 
 # Of a longer schedule the middle is left out, unless asked for.
 _GREATEST_ROWS = 24
+
+# What a drug library can have for a limit.
+_LEAST_OCCLUSION_KPA, _GREATEST_OCCLUSION_KPA = 1, 200
 
 _EPILOG = """\
 examples:
   micropump plan examples/orders/demo-syringe.toml
   micropump plan order.toml --plot out/plan            out/plan.svg and out/plan.png
   micropump plan order.toml --at 14:30 --json
+  micropump plan order.toml --library examples/library
+  micropump plan order.toml --occlusion-kpa 30         an occlusion with this pressure limit
 
 The schedule is that of the program which the firmware's own core makes of the order; the pump makes
 it of the same fields. Times are from the start, with what KVO, delays and gaps take.
@@ -33,7 +52,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "plan",
         help="what an order is going to do: schedule, containers, rate and volume over time",
         description="Show what an order is going to do, before anything is sent: every stretch of "
-        "it, its end, the containers it takes, least and greatest rate; and draw it.",
+        "it, its end, the containers it takes, least and greatest rate, and when a closed line is "
+        "noticed; and draw it.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,6 +61,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--drive", default="", metavar="ID", help="drive from docs/catalogue.md")
     parser.add_argument(
         "--at", metavar="HH:MM", help="time of day at the start, for orders by times of the day"
+    )
+    parser.add_argument(
+        "--library",
+        type=Path,
+        metavar="FOLDER|IMAGE",
+        help="the drug library, for its pressure limit: source or image",
+    )
+    parser.add_argument(
+        "--occlusion-kpa",
+        type=float,
+        metavar="KPA",
+        help="pressure limit in place of the library's or the pump's own",
     )
     parser.add_argument("--plot", type=Path, metavar="NAME", help="draw it: NAME.svg and NAME.png")
     parser.add_argument("--all", action="store_true", help="show every row of a long schedule")
@@ -53,14 +85,37 @@ def run(args: argparse.Namespace) -> int:
     clock_s = None if args.at is None else clock_s_of(args.at)
     checked = check_order(load_order(args.order), args.drive, clock_s)
     schedule = schedule_of(checked)
+    forecast = _forecast(args, checked)
     drawn = _draw(args.plot, schedule, checked) if args.plot else None
     if args.json:
-        print_json({"order": checked.order.order_id, **asdict(schedule)})
+        occlusion = forecast and asdict(forecast)
+        print_json({"order": checked.order.order_id, **asdict(schedule), "occlusion": occlusion})
         return EXIT_DONE
     show(checked, schedule, clock_s, show_all=args.all)
+    if forecast:
+        _show_occlusion(forecast)
     if drawn:
         console.print(f"The plot is {drawn}", soft_wrap=True)
     return EXIT_DONE
+
+
+def _forecast(args: argparse.Namespace, checked: CheckedOrder) -> OcclusionForecast | None:
+    """What an occlusion would come to, by the limit that holds; None of what draws back."""
+    if checked.program.reverse:
+        return None
+    if args.occlusion_kpa is not None:
+        if not _LEAST_OCCLUSION_KPA <= args.occlusion_kpa <= _GREATEST_OCCLUSION_KPA:
+            raise UsageError(
+                f"{args.occlusion_kpa:g} kPa is no pressure limit of a pump",
+                "--occlusion-kpa",
+                f"Give one from {_LEAST_OCCLUSION_KPA} to {_GREATEST_OCCLUSION_KPA}.",
+            )
+        return occlusion_of(checked, args.occlusion_kpa, FROM_OPTION)
+    if args.library is not None:
+        return occlusion_of(
+            checked, occlusion_kpa(checked, open_library(args.library)), FROM_LIBRARY
+        )
+    return occlusion_of(checked)
 
 
 def clock_s_of(text: str) -> int:
@@ -190,3 +245,39 @@ def _summary(checked: CheckedOrder, schedule: Schedule) -> Table:
         for hours, most_ml in demands.windows:
             table.add_row("", f"in any {hours:g} h at most {most_ml:.6g} mL of all kinds")
     return table
+
+
+def _show_occlusion(forecast: OcclusionForecast) -> None:
+    """Print what a closed line would come to."""
+    limit = f"{forecast.level_kpa:g} kPa, {forecast.level_from}"
+    console.print(f"If the line is closed (limit {limit}):", highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("", "rate\nmL/h", "alarm by slope\nmin:s", "by level\nmin:s",
+                 "bolus on release\nmL"):  # fmt: skip
+        table.add_column(name, justify="right" if name else "left")
+    for row in forecast.rates:
+        table.add_row(
+            row.what,
+            f"{row.rate_ml_h:,.7g}",
+            "no sooner" if row.by_slope_s is None else _span_text(row.by_slope_s, _minutes),
+            _span_text(row.by_level_s, _minutes),
+            _span_text(row.bolus_ml, _volume),
+        )
+    console.print(table)
+    if forecast.relieved_bolus_ml:
+        volumes = _span_text(forecast.relieved_bolus_ml, _volume)
+        console.print(f"After the back-off the bolus is {volumes} mL", highlight=False)
+    console.print("In brackets: the least and the greatest compliance (docs/occlusion.md)")
+
+
+def _span_text(span: Span, text: Callable[[float], str]) -> str:
+    return f"{text(span.middle)} ({text(span.least)}–{text(span.greatest)})"
+
+
+def _minutes(time_s: float) -> str:
+    minutes, seconds = divmod(round(time_s), 60)
+    return f"{minutes}:{seconds:02}"
+
+
+def _volume(volume_ml: float) -> str:
+    return f"{volume_ml:.3f}" if volume_ml < 0.1 else f"{volume_ml:.2f}"

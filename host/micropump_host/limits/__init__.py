@@ -15,6 +15,7 @@ from micropump_host.limits.judge import (
     Judgement,
     Outside,
     judge_order,
+    occlusion_kpa,
 )
 from micropump_host.limits.opened import OpenedLibrary, open_library
 from micropump_host.limits.told import concentration_of, told
@@ -34,6 +35,7 @@ __all__ = [
     "Typical",
     "concentration_of",
     "judge_order",
+    "occlusion_kpa",
     "open_library",
     "told",
 ]

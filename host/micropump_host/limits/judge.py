@@ -77,6 +77,12 @@ def judge_order(checked: CheckedOrder, opened: OpenedLibrary | None) -> Judgemen
     return _judgement(checked, opened, prescribed)
 
 
+def occlusion_kpa(checked: CheckedOrder, opened: OpenedLibrary) -> int | None:
+    """Return a library's pressure limit for an order; None where it is the pump's own."""
+    limits = _prescribed(checked, opened).limits
+    return (limits.occlusion_kpa or None) if limits is not None else None
+
+
 def _prescribed(checked: CheckedOrder, opened: OpenedLibrary) -> Prescription:
     """Return what a pump with this library makes of the order, refused or not."""
     fields = dict(checked.prescription.fields)

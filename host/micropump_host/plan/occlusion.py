@@ -11,6 +11,7 @@ from micropump.mechanism import KIND_PERISTALTIC
 from micropump.monitor import DEFAULT_LEVEL_PA, Monitor
 from micropump.occlusion import GREATEST_COMPLIANCE_NL_KPA, bolus_nl, expected_alarm_ms
 from micropump.relief import NEAR_PA
+from micropump.sensing import PRESSURE
 from micropump_host.orders import CheckedOrder
 
 # Where the threshold comes from.
@@ -22,13 +23,20 @@ FROM_OPTION = "as given"
 # (docs/physics.md), or half as much more or less.
 _LEAST_LINE_NL_KPA, _GREATEST_LINE_NL_KPA = 1_000, 3_000
 
+# Any sensor in the line will do: slope and compliance are not of its scale.
+_LINE_SENSOR = (PRESSURE, 0, 1, 1, 0, 65_535, 1_000, 0, 0, 0)
+
 _FIFTY_ML = (
-    "the compliance is that of 50 mL syringes with their line, 0.9 to 2.1 mL/bar (Snijder 2015); for "
-    "a smaller one the least goes with the plunger's area, and the greatest stays: none is known"
+    "the compliance is that of 50 mL syringes with their line, 0.9 to 2.1 mL/bar (Snijder 2015): "
+    "of smaller ones the least is taken by the plunger's area, and the greatest as it is"
 )
 _LINE_ALONE = (
     "behind a head the line alone gives: 1 to 3 µL/kPa are taken, an estimate, and the strokes of "
     "the rollers are not counted; a head's occlusion is told by its level alone"
+)
+_SENSOR = (
+    "for a sensor in the line: a force cell at the plunger sees friction too, and its slope tells "
+    "a closed line later"
 )
 _FROM_AMBIENT = (
     "counted from a line at ambient pressure: what an open one is above that makes the level come "
@@ -78,7 +86,8 @@ class OcclusionForecast:
         level_kpa: the pressure limit.
         level_from: where it comes from: ``FROM_PUMP``, ``FROM_LIBRARY`` or ``FROM_OPTION``.
         compliance_ul_kpa: of syringe and line, or of a head's line.
-        relieved_bolus_ml: what comes out when the line opens after the back-off, at most.
+        relieved_bolus_ml: what comes out when the line opens after the back-off, which ends within
+            half a kPa of where the pressure was; None for a head, which does not back off.
         rates: the least and the greatest rate of the therapy, and that of KVO.
         notes: what is taken for granted, sentences without a full stop.
 
@@ -87,7 +96,7 @@ class OcclusionForecast:
     level_kpa: float
     level_from: str
     compliance_ul_kpa: Span
-    relieved_bolus_ml: Span
+    relieved_bolus_ml: Span | None
     rates: tuple[OcclusionAt, ...]
     notes: tuple[str, ...]
 
@@ -105,27 +114,28 @@ def occlusion_of(
     """
     mechanism = checked.program.mechanism
     is_head = mechanism.kind == KIND_PERISTALTIC
-    monitor = Monitor()
+    monitor = Monitor((_LINE_SENSOR,))
     level_pa = DEFAULT_LEVEL_PA if level_kpa is None else round(level_kpa * 1000)
     # Slope and compliance do not depend on the limit.
     monitor.prepare(mechanism, 0, 0)
     compliances_nl_kpa = _head_line() if is_head else _syringe_and_line(monitor)
     rates = []
     for what, rate_ul_h in _rates(checked):
-        slope_pa = level_pa if is_head else monitor.occlusion.slope_rise_pa(rate_ul_h)
+        sees = monitor.sees_slope
+        slope_pa = monitor.occlusion.slope_rise_pa(rate_ul_h) if sees else level_pa
         rates.append(_at(what, rate_ul_h, level_pa, slope_pa, compliances_nl_kpa))
     return OcclusionForecast(
         level_kpa=level_pa / 1000,
         level_from=FROM_PUMP if level_kpa is None else level_from,
         compliance_ul_kpa=_span([nl_kpa / 1000 for nl_kpa in compliances_nl_kpa]),
-        relieved_bolus_ml=_boluses_ml(NEAR_PA, compliances_nl_kpa),
+        relieved_bolus_ml=None if is_head else _boluses_ml(NEAR_PA, compliances_nl_kpa),
         rates=tuple(rates),
-        notes=(_LINE_ALONE if is_head else _FIFTY_ML, _FROM_AMBIENT),
+        notes=(_LINE_ALONE, _FROM_AMBIENT) if is_head else (_FIFTY_ML, _SENSOR, _FROM_AMBIENT),
     )
 
 
 def _syringe_and_line(monitor: Monitor) -> list[int]:
-    """Return the least, the middle and the greatest compliance, nL/kPa, within the core's bounds."""
+    """Return the least, the middle and the greatest compliance of the core, nL/kPa."""
     least_nl_kpa: int = monitor.least_nl_kpa()
     middle_nl_kpa = (least_nl_kpa + GREATEST_COMPLIANCE_NL_KPA) // 2
     return [least_nl_kpa, middle_nl_kpa, GREATEST_COMPLIANCE_NL_KPA]
