@@ -722,6 +722,7 @@ def test_json_has_the_whole_schedule(capsys):
     assert set(said) == {
         "order", "rows", "duration_s", "vtbi_ml", "loading_ml", "kept_open_ml", "least_rate_ml_h",
         "greatest_rate_ml_h", "containers", "containers_needed", "changes", "demands",
+        "occlusion",
     }  # fmt: skip
     assert (said["order"], said["duration_s"], said["vtbi_ml"]) == ("pca-morphine", None, 50)
     assert set(said["rows"][0]) == {

@@ -15,6 +15,7 @@ from micropump_host.cli import (
     flash,
     image,
     library,
+    occlusion,
     order,
     plan,
     provision,
@@ -60,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         provision, image, flash,
     ):  # fmt: skip
         module.add_parser(commands)
+    commands.choices["accuracy"].words["occlusion"] = occlusion.parser()
     words = [word for each in commands.choices.values() for word in each.words.values()]
     for command in (*commands.choices.values(), *words):
         command.description = f"{_NEVER}\n\n{textwrap.fill(command.description or '', 79)}"

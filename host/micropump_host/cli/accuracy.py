@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 
 from micropump_host.accuracy.method import METHODS, SYRINGE
-from micropump_host.cli import occlusion
-from micropump_host.cli.common import CommandParser
 from micropump_host.errors import MicropumpError
 
 _WATER_DENSITY_G_ML = 0.998
@@ -79,8 +77,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     _add_output_options(parser)
     _add_method_options(parser)
-    assert isinstance(parser, CommandParser)
-    parser.words["occlusion"] = occlusion.parser()
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
