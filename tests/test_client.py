@@ -272,8 +272,8 @@ def test_a_therapy_over_the_line(line: Line, served: PumpAtTheLine) -> None:
         assert pump.pause() == "paused"
         status = pump.status()
         assert status.state == "paused"
-        # At 1200 mL/h 50 mL are gone in two and a half minutes.
-        assert status.alarms == ("near_empty",)
+        # At 1200 mL/h 50 mL are gone in two and a half minutes, and the VTBI is in after one.
+        assert status.alarms == ("near_empty", "near_end")
         assert status.program_id == accepted.program_id
         assert status.item_id == "bd-plastipak-60"
         assert status.target_steps == served.pump.controller.motion.program.vtbi_steps
@@ -287,9 +287,9 @@ def test_a_therapy_over_the_line(line: Line, served: PumpAtTheLine) -> None:
         names = [event.name for event in pump.events()]
         assert names == [
             "booted", "host connected", "programmed", "started", "rate changed", "alarm raised",
-            "paused", "resumed", "stopped",
+            "alarm raised", "paused", "resumed", "stopped",
         ]  # fmt: skip
-        assert [event.number for event in pump.events(first=3)] == [3, 4, 5, 6, 7, 8]
+        assert [event.number for event in pump.events(first=3)] == [3, 4, 5, 6, 7, 8, 9]
         assert next(pump.events(first=4)).text == "from µL/h 120,000, to µL/h 1,200,000"
 
 

@@ -189,8 +189,8 @@ def barrel_of(diameter_um=29_000):
 @pytest.mark.parametrize(
     ("opening_um", "found"),
     [
-        (29_000, 0), (29_800, 0), (28_200, 0), (29_801, Barrel.WRONG_SIZE),
-        (28_199, Barrel.WRONG_SIZE), (2_000, Barrel.WRONG_SIZE), (1_999, Barrel.REMOVED),
+        (29_000, 0), (30_200, 0), (27_800, 0), (30_201, Barrel.WRONG_SIZE),
+        (27_799, Barrel.WRONG_SIZE), (2_000, Barrel.WRONG_SIZE), (1_999, Barrel.REMOVED),
         (-50, Barrel.REMOVED),
     ],
 )  # fmt: skip

@@ -175,6 +175,8 @@ def test_answers_have_the_reply_bit_and_a_request() -> None:
         wire.LIBRARY_PART,
         wire.LIBRARY_COMMIT,
         wire.PROVISION,
+        wire.PAUSE_AUDIO,
+        wire.SETTINGS,
     }
 
 
@@ -200,7 +202,7 @@ def test_the_longest_frame_is_three_blocks_of_cobs() -> None:
 
 def test_a_record_is_as_long_as_its_fields() -> None:
     assert {kind: record_bytes(kind) for kind in wire.RECORDS} == {
-        "events": 60, "steps": 12, "times": 2, "findings": 11
+        "events": 60, "steps": 12, "times": 2, "findings": 11, "sensors": 6
     }  # fmt: skip
 
 
@@ -225,11 +227,11 @@ def test_every_program_begins_with_the_same_fields() -> None:
 
 
 def numbered(module: object, numbers: range) -> dict[int, str]:
-    """A module's constants within ``numbers`` that are not messages: number -> name."""
+    """A module's public constants within ``numbers`` that are not messages: number -> name."""
     return {
         number: name
         for name, number in vars(module).items()
-        if name.isupper() and type(number) is int and number in numbers
+        if name.isupper() and name[0] != "_" and type(number) is int and number in numbers
         and name.lower() not in NAMES.values()
     }  # fmt: skip
 
@@ -274,7 +276,7 @@ ERRORS = {code: name for errors in ERROR_RANGES for code, name in errors.items()
 def test_error_numbers_are_in_the_range_of_who_gives_them() -> None:
     assert len(ERRORS) == sum(map(len, ERROR_RANGES))
     assert set(THERAPY_ERRORS) == set(range(1, 25))
-    assert set(CONTROLLER_ERRORS) == set(range(32, 48))
+    assert set(CONTROLLER_ERRORS) == set(range(32, 49))
     assert numbered(controller, range(32, 64)) | BOLUS_ERRORS == CONTROLLER_ERRORS
     assert set(WIRE_ERRORS) == set(range(64, 78))
     assert set(LIBRARY_ERRORS) == {*range(96, 110), *range(112, 123), 127}

@@ -210,7 +210,11 @@ class AirSensor:
 
 @dataclass(frozen=True)
 class BarrelSensor:
-    """``[barrel_sensor]``: how far the clamp is open; ``fitted_mm`` = 0 is what was ordered."""
+    """``[barrel_sensor]``: how far the clamp is open.
+
+    ``wall_mm`` = 0 is the wall that the pump expects (``micropump.mechanism.outer_um``);
+    ``fitted_mm`` = 0 is the syringe that was ordered.
+    """
 
     zero_raw: int = within(0, 65535)
     raw_per_mm: float = within(0.0, 10000.0, above=True)

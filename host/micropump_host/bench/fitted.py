@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
-from micropump import sensing
+from micropump import mechanism, sensing
 from micropump_host.bench.benchfile import BarrelSensor, Bench
 from micropump_host.bench.ground import Spec
 from micropump_host.bench.motor import Motor
@@ -49,8 +49,10 @@ _FORCE_DRIFT_N = 2.0
 
 
 def outer_mm(geometry: SyringeGeometry, spec: BarrelSensor) -> float:
-    """Outer diameter of a syringe's barrel: the bore and two walls, mm."""
-    return geometry.bore_mm + 2.0 * spec.wall_mm
+    """Outer diameter of a syringe's barrel, mm: bore and two walls, or what the pump expects."""
+    if spec.wall_mm:
+        return geometry.bore_mm + 2.0 * spec.wall_mm
+    return mechanism.outer_um(round(geometry.bore_mm * 1000.0)) / 1000.0
 
 
 def ul_per_mm(geometry: SyringeGeometry) -> float:
