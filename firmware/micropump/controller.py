@@ -29,7 +29,15 @@ from .program import (
     Phase,
     Program,
 )
-from .relief import CHECK_AFTER_MS, CHECK_HELD_PA, CHECK_NL, SETTLE_MS, SETTLE_SAMPLES, Relief
+from .relief import (
+    CHECK_AFTER_MS,
+    CHECK_HELD_PA,
+    CHECK_HOLD_MS,
+    CHECK_NL,
+    SETTLE_MS,
+    SETTLE_SAMPLES,
+    Relief,
+)
 from .sensing import SENSORS
 from .therapy import (
     COMBINED_ABOVE_RANGE,
@@ -215,6 +223,7 @@ class Controller:
         self._relief_from = 0
         self._samples = 0
         self._held_pa = 0
+        self._pushed_steps = 0
         self._unchecked = False
         self._restarts_s = [-RESTARTS_WITHIN_S] * MOST_RESTARTS
         # Since when it is paused, or waits for its start.
@@ -1042,6 +1051,7 @@ class Controller:
         if self.state == RELIEVING:
             self._end_relief(now_ms)
             return
+        rate_ul_h = self.motion.planned_rate_ul_h()
         pressure_pa = self.monitor.pressure_pa
         rise_pa = pressure_pa - self.monitor.occlusion.baseline_pa
         self._alarm_state()
@@ -1051,12 +1061,12 @@ class Controller:
             return
         self._note(journal.OCCLUSION_FOUND, pressure_pa, rise_pa)
         if self.motion.program.mechanism.kind != KIND_PERISTALTIC and not self._ended:
-            self._begin_relief(now_ms, pressure_pa)
+            self._begin_relief(now_ms, pressure_pa, rate_ul_h)
 
     # -- taking the pressure off ------------------------------------------------------------------
 
-    def _begin_relief(self, now_ms: int, pressure_pa: int) -> None:
-        target_pa = self.monitor.relief_target_pa()
+    def _begin_relief(self, now_ms: int, pressure_pa: int, rate_ul_h: int) -> None:
+        target_pa = self.monitor.relief_target_pa(rate_ul_h)
         least_nl_kpa = self.monitor.least_nl_kpa()
         area_mm2 = self.motion.program.mechanism.area_mm2
         self._relief.begin(
@@ -1106,6 +1116,9 @@ class Controller:
         waited_ms = elapsed_ms(now_ms, self._relief_ms)
         if self._relieving == _WAITING:
             if waited_ms >= CHECK_AFTER_MS:
+                self._unchecked = False
+                self._pushed_steps = 0
+                self._held_pa = self.monitor.pressure_pa
                 self._push(now_ms)
             return
         settled = self.monitor.pressure_samples - self._samples
@@ -1116,11 +1129,15 @@ class Controller:
             self._end_relief(now_ms)
         elif self._relieving == _SETTLING:
             self._draw(now_ms)
-        elif self.monitor.pressure_pa - self._held_pa <= CHECK_HELD_PA:
-            self._restart(now_ms)
-        else:
-            # Still closed: what was pushed is drawn back, and that is the end of it.
+        elif self.monitor.pressure_pa - self._held_pa > CHECK_HELD_PA:
+            if waited_ms < CHECK_HOLD_MS:
+                return
+            # Still closed: what presses is drawn back, and that is the end of it.
             self._draw(now_ms)
+        elif self._pushed_steps < self._relief.drawn_steps:
+            self._push(now_ms)
+        else:
+            self._restart(now_ms)
 
     def _relieved(self, now_ms: int) -> None:
         if self._may_restart_by_itself():
@@ -1140,12 +1157,12 @@ class Controller:
         return recent < self.restarts
 
     def _push(self, now_ms: int) -> None:
-        """Push a little, to see whether the line holds it."""
-        self._unchecked = False
-        self._held_pa = self.monitor.pressure_pa
+        """Push a little of what was drawn back, to see whether the line holds it."""
         self._relieving = _PUSHING
         parts = self.motion.program.mechanism
-        steps = parts.steps_for_nl(CHECK_NL)
+        left_steps = self._relief.drawn_steps - self._pushed_steps
+        steps = max(1, min(parts.steps_for_nl(CHECK_NL), left_steps))
+        self._pushed_steps += steps
         bucket = self.motion.program.phases[self.motion.planning].bucket
         self.motion.finish_stroke(now_ms, min(_CHECK_UL_H, parts.greatest_rate_ul_h), steps, bucket)
 

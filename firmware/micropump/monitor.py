@@ -13,6 +13,7 @@ from .occlusion import (
     LEAST_COMPLIANCE_NL_KPA,
     OCCLUSION_LEVELS_PA,
     SLOPE_FLOOR_PA,
+    SLOPE_FLOOR_PA_S_UL,
     Disconnection,
     Occlusion,
     Upstream,
@@ -45,9 +46,9 @@ STICK_SLIP_MN = 10_000
 # smaller syringes too.
 _MEASURED_MM2 = 550
 _LEAST_OF_ANY_NL_KPA = 1_500
-# A lead battery of 12 V: nearly and wholly discharged under load. Estimates.
-BATTERY_LOW_MV = 11_400
-BATTERY_DEPLETED_MV = 10_800
+# Three lithium cells at 3.6 and 3.4 V: a sixth and a twentieth of their charge. Estimates.
+BATTERY_LOW_MV = 10_800
+BATTERY_DEPLETED_MV = 10_200
 # Of a motor's supply of 12 V.
 RAIL_LEAST_MV = 10_500
 RAIL_GREATEST_MV = 14_500
@@ -200,15 +201,21 @@ class Monitor:
             self._nl[sensor] = self._ms[sensor] = 0
         self._steps = 0
 
-    def relief_target_pa(self) -> int:
+    def relief_target_pa(self, rate_ul_h: int) -> int:
         """To what a closed line's pressure is to be brought back, Pa.
 
         To that at rest before the flow: what the flow itself needs is no pressure of a line that
         stands. A force has friction in it, which turns with the plunger.
+
+        Args:
+            rate_ul_h: at which it flowed.
+
         """
         before_pa = self.occlusion.baseline_pa
         if self.has(PRESSURE):
-            return min(self.rest_pa, before_pa)
+            # What was read at rest may have been another line's: no lower than the flow explains.
+            flow_pa = rate_ul_h * 10 // 36 * SLOPE_FLOOR_PA_S_UL // 1000
+            return max(min(self.rest_pa, before_pa), before_pa - flow_pa)
         return before_pa - 2 * self._force_pa(FRICTION_MN)
 
     def zero(self) -> None:

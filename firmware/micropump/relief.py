@@ -6,8 +6,9 @@ was before. Portions, their sum and their number are bounded before the first of
 sensor says, this never becomes a pump that runs backwards. Some part of the first is lost in the
 drive's free play.
 
-With more than one try allowed, the line is then checked: a little is pushed, and a line that is
-still closed holds its pressure. One that does not is open again.
+Where the pump may start again by itself, the line is checked then: what was drawn back is pushed
+again, a little at a time, and a line that is still closed holds the pressure of the first little
+that is not lost in the free play. If all of it is back and none is held, the line is open.
 """
 
 # What of the least that the line can hold is drawn back at once: never too much, even where the
@@ -22,11 +23,13 @@ NEAR_PA = 500
 SETTLE_SAMPLES = 3
 SETTLE_MS = 4_000
 
-# The line check: how long after the relief, what is pushed, and what of it may be left as pressure.
-# 30 µL raise the softest closed line (21 µL/kPa) by 1.4 kPa; an open one is back within a second.
+# The line check: how long after the relief (Alaris 8015: 15 s), what is pushed at once, and what of
+# it may be left as pressure, after how long. 60 µL raise the softest closed line (21 µL/kPa) by
+# 2.9 kPa; of an open one with a time constant of 3 s a fifth is left; a slower one is closed.
 CHECK_AFTER_MS = 15_000
-CHECK_NL = 30_000
+CHECK_NL = 60_000
 CHECK_HELD_PA = 600
+CHECK_HOLD_MS = 5_000
 
 
 class Relief:

@@ -3,9 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from micropump_host.client import Pump, Status
+from micropump_host.client import Accepted, Pump, Status
 from micropump_host.client.port import Line
 from micropump_host.errors import MicropumpError
 
@@ -174,15 +174,43 @@ class Bench(ABC):
         self, open_port: Callable[[str, float], Line], on_telemetry: Callable[[Status], None] | None
     ) -> Pump:
         self._disconnect()
-        self._pump = Pump(
-            self.name, timeout_s=ANSWER_S, open_port=open_port, on_telemetry=on_telemetry
+        self._pump = _BesidePump(
+            self.put_in,
+            self.name,
+            timeout_s=ANSWER_S,
+            open_port=open_port,
+            on_telemetry=on_telemetry,
         )
         return self._pump
+
+    def put_in(self, item_id: str) -> None:
+        """Put a syringe or head in, by its id in the catalogue: done with each program."""
+        # A bench without hands has nothing to put in.
+        return
 
     def _disconnect(self) -> None:
         if self._pump is not None:
             self._pump.close()
             self._pump = None
+
+
+class _BesidePump(Pump):
+    """The client, and whoever puts in what is programmed.
+
+    Args:
+        put_in: is told what, before each program.
+        url, named: as ``Pump`` has it.
+
+    """
+
+    def __init__(self, put_in: Callable[[str], None], url: str, **named: Any) -> None:
+        self._put_in = put_in
+        super().__init__(url, **named)
+
+    def prescribe(self, therapy_kind: int, fields: dict[str, Any]) -> Accepted:
+        """Load any therapy, with what it is for in place."""
+        self._put_in(str(fields["item_id"]))
+        return super().prescribe(therapy_kind, fields)
 
 
 # Of wall time, for benches whose own time may be slow.

@@ -5,6 +5,8 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+from micropump.catalogue import SYRINGES
+from micropump.mechanism import outer_um
 from micropump_hil.benches.bench import Bench, BenchBrokenError, Run
 from micropump_hil.emulated import EmulatedPico, EmulatedTimeoutError, Reset
 from micropump_hil.emulated.models import Contact, StepperDriver, driver_chip
@@ -82,8 +84,9 @@ class EmulatedBench(Bench):
             self.pins["step"], self.pins["dir"], self.pins["enable"], enable_level=self._on_level
         )
         self.motor.attach(self.pico)
+        # The magnet sits so that its angle rises when the pusher goes forward.
         self.sensors = SensorsOnPins(
-            sensor_rows(), lambda: self.motor.position_steps / STEPS_PER_REV
+            sensor_rows(), lambda: -self.motor.position_steps / STEPS_PER_REV
         )
         self.sensors.attach(self.pico)
         self._step = self.pico.pins.watch(self._wiring.gpio["step"])
@@ -165,6 +168,12 @@ class EmulatedBench(Bench):
     def set_sensor(self, name: str, value: float) -> None:
         """Let a sensor measure ``value``, in its unit of docs/sensors.md."""
         self.sensors[name].set(value)
+
+    def put_in(self, item_id: str) -> None:
+        """Put a syringe in: its barrel opens the clamp so far."""
+        row = next((row for row in SYRINGES if row[0] == item_id), None)
+        if row is not None:
+            self.sensors["barrel"].set(outer_um(row[4]))
 
     def break_sensor(self, name: str, fault: str) -> None:
         """Break a sensor, in one of its ``faults``."""

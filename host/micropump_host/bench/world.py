@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from micropump.controller import PRIMING, PROGRAMMED, RUNNING, STOPPING
+from micropump.controller import PRIMING, PROGRAMMED, RELIEVING, RUNNING, STOPPING
 from micropump.mechanism import Mechanism, build
 from micropump_host.bench.benchfile import (
     Bench,
@@ -41,6 +41,8 @@ from micropump_host.bench.sensor import PlungerSensor
 from micropump_host.bench.suite import Suite
 
 _NEVER_MS = 1 << 62
+# States in which the motor takes current.
+MOVING = (*RUNNING, STOPPING, RELIEVING)
 # A frame with its delimiter, or the beginning of one.
 _FRAMES = re.compile(rb"[^\x00]*\x00|[^\x00]+")
 
@@ -123,7 +125,7 @@ class VirtualBench:
     def infusing(self) -> bool:
         """Whether a therapy is under way; keeping the vein open after it is not."""
         state = self.ground.state
-        return state == STOPPING or (state in RUNNING and not self.ground.is_over)
+        return state in (STOPPING, RELIEVING) or (state in RUNNING and not self.ground.is_over)
 
     def receive(self, now_ms: int, data: bytes) -> bytes:
         """Hand bytes from the host to the pump at ``now_ms``; returns the answer."""
@@ -175,7 +177,7 @@ class VirtualBench:
     def _sense(self) -> None:
         """Read the sensors, for the pump to look at in its next control cycle."""
         state = self.ground.state
-        counts = self.suite.sample(self.now_ms, state == STOPPING or state in RUNNING)
+        counts = self.suite.sample(self.now_ms, state in MOVING)
         self.ground.sense(counts.fresh, counts.failed, counts.raw)
 
     def _read_plunger_and_balance(self, plant: Plant) -> None:
@@ -264,6 +266,9 @@ class VirtualBench:
             self.look()
             change_container(self.plant, self.bench, self._geometry, ground.container_ul)
             self.suite.insert(self._geometry)
+        if self.suite.due_ms < _NEVER_MS:
+            # A syringe is in before anyone asks for a start: the clamp has been read.
+            self._sense()
         if self._sensor is not None:
             self._sensor_ms = self.now_ms + self._sensor.interval_ms
             ground.set_plunger(self._sensor.read_ul(ground.container_ul))
