@@ -791,9 +791,9 @@ def play(kind, bench, ground="cpython", stride_ms=None):
         return made.trace, made.sensed, made.recorder.samples, made.pump.status()
 
 
-def harmless(kind, **more):
+def harmless(kind, *names, **more):
     """A bench whose sensors see nothing that a pump would stop for."""
-    return fitted(KINDS[kind], **more)
+    return fitted(KINDS[kind], *names, **more)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -816,8 +816,26 @@ def test_the_counts_are_the_same_however_time_is_cut_up(kind):
 
 
 def test_both_grounds_are_told_the_same_and_make_the_same():
-    bench = harmless(KIND_SYRINGE, events=[bf.UnplugSensor(0.1, "encoder")])
+    bench = harmless(KIND_SYRINGE)
     assert play(KIND_SYRINGE, bench) == play(KIND_SYRINGE, bench, "micropython")
+
+
+def play_into_alarm(bench, ground):
+    with rig(KIND_SYRINGE, bench, ground) as made:
+        made.advance(3_000)
+        made.order()
+        made.advance(20_000)
+        return made.trace, made.sensed, made.recorder.samples, made.pump.status()
+
+
+def test_both_grounds_stop_alike_for_a_sensor_that_fails():
+    bench = harmless(KIND_SYRINGE, events=[bf.UnplugSensor(0.1, "encoder")])
+    here = play_into_alarm(bench, "cpython")
+    assert here == play_into_alarm(bench, "micropython")
+    _, sensed, _, status = here
+    assert sensed[-1][2] == 1 << sensing.ENCODER
+    assert status.state == "alarm"
+    assert status.alarms == ("sensor_fault",)
 
 
 def test_the_sensors_are_read_from_switching_on_at_their_interval():
@@ -827,37 +845,52 @@ def test_the_sensors_are_read_from_switching_on_at_their_interval():
         readings = made.bench.ground.pump.readings
         assert readings.samples[sensing.PRESSURE] == 41
         assert readings.samples[sensing.UPSTREAM] == 0
-        assert made.bench.ground.pump.sensing.fitted == sum(1 << NUMBERS[n] for n in ON_SYRINGE)
+        assert made.bench.ground.pump.controller.monitor.sensing.fitted == sum(
+            1 << NUMBERS[n] for n in ON_SYRINGE
+        )
         barrel_raw = made.sensed[-1][3 + sensing.BARREL]
         assert readings.raw[sensing.BARREL] == barrel_raw < 6_800
         made.order()
         made.advance(1_000)
-        # 29.3 mm: the syringe is in as soon as the pump is told of it.
-        assert readings.raw[sensing.BARREL] == pytest.approx(6_554 + 29.3 * 1_400, abs=250)
+        # 29.7 mm: the syringe is in as soon as the pump is told of it.
+        assert readings.raw[sensing.BARREL] == pytest.approx(6_554 + 29.7 * 1_400, abs=250)
 
 
 def test_events_reach_the_readings_of_the_pump():
     events = [
-        bf.OpenDoor(0.2), bf.LoseSteps(0.2, 500), bf.UnplugSensor(0.3, "force"),
-        bf.Disconnect(0.4), bf.SilenceSensor(0.5, "pressure"),
+        bf.LoseSteps(0.2, 500), bf.Disconnect(0.6), bf.OpenDoor(0.7),
+        bf.UnplugSensor(0.8, "force"), bf.SilenceSensor(0.9, "pressure"),
     ]  # fmt: skip
-    with rig(KIND_SYRINGE, harmless(KIND_SYRINGE, events=events)) as made:
+    # Without an encoder nobody sees lost steps, and below 3 kPa nobody that the line is off; all
+    # the rest stops the pump, whose sensors are read on.
+    names = [name for name in ON_SYRINGE if name != "encoder"]
+    with rig(KIND_SYRINGE, harmless(KIND_SYRINGE, *names, events=events)) as made:
         made.order(rate_ul_h=60_000, vtbi_ul=20_000)
         made.advance(11_000)
         readings = made.bench.ground.pump.readings
-        assert not readings.raw[sensing.DOOR]
         made.bench.look()
         # Offset, drift in temperature and noise: half a kilopascal.
         pressure_raw = 13_107 + made.bench.plant.pressure_pa * 0.24
         assert readings.raw[sensing.PRESSURE] == pytest.approx(pressure_raw, abs=120)
         assert pressure_raw > 13_300
-        made.advance(2_000)
-        assert readings.raw[sensing.DOOR]
-        made.advance(10_000)
+        made.advance(24_000)
+        made.bench.look()
         assert made.bench.motor.steps - made.bench.motor.turned == 500
+        assert made.bench.plant.pressure_pa > 800
+        made.advance(5_000)
+        made.bench.look()
+        assert made.bench.plant.pressure_pa < 100
+        assert made.pump.status().state == "infusing"
+        assert not readings.raw[sensing.DOOR]
+        made.advance(4_000)
+        assert readings.raw[sensing.DOOR]
+        assert made.pump.status().alarms == ("door_open",)
+        assert not readings.failed
+        made.advance(6_000)
         assert readings.failed == 1 << sensing.FORCE
-        made.advance(10_000)
+        made.advance(8_000)
         seen = readings.samples[sensing.PRESSURE]
+        assert readings.samples[sensing.BARREL] > seen
         made.advance(5_000)
         assert readings.samples[sensing.PRESSURE] == seen
-        assert made.bench.plant.pressure_pa < 100
+        assert made.pump.status().alarms == ("door_open", "sensor_fault")
