@@ -240,7 +240,7 @@ def row_of(run: OcclusionRun) -> OcclusionRow:
     """Return what a record shows.
 
     The times by level and by slope are those at which the core's detector finds them in the
-    recorded pressure, up to the pump's own alarm; the bolus is the mean of the record's last five
+    recorded pressure; the bolus is the mean of the record's last five
     readings less that of the last five before the line was opened.
     """
     by_level, by_slope = replay(run)
@@ -263,19 +263,20 @@ def row_of(run: OcclusionRun) -> OcclusionRow:
 def replay(run: OcclusionRun) -> tuple[Alarm | None, Alarm | None]:
     """Return when the core's detector finds LEVEL and SLOPE in a recorded pressure.
 
-    The detector is asked at each sample from the record's first on, and told that the set rate was
-    pushed until the pump's alarm.
+    The detector is asked at each sample from the record's first until the line is opened, and told
+    that the set rate was pushed until the pump's alarm.
     """
     detector = Occlusion()
     detector.configure(round(run.level_kpa * 1000))
     found: dict[int, Alarm] = {}
     last_ms, last_nl = round(float(run.time_s[0]) * 1000), 0
     for t_s, pressure_kpa in zip(run.time_s.tolist(), run.pressure_kpa.tolist(), strict=True):
-        if t_s > run.alarm_s:
+        if t_s > run.opened_s:
             break
         now_ms = round(t_s * 1000)
         # 1 mL/h is 1 nL in 3.6 ms.
-        nl = round((t_s - float(run.time_s[0])) * run.rate_ml_h / 3.6 * 1000)
+        pushed_s = min(t_s, run.alarm_s) - float(run.time_s[0])
+        nl = round(pushed_s * run.rate_ml_h / 3.6 * 1000)
         bits = detector.update(now_ms - last_ms, nl - last_nl, round(pressure_kpa * 1000))
         last_ms, last_nl = now_ms, nl
         for bit in (Occlusion.LEVEL, Occlusion.SLOPE):
