@@ -12,6 +12,7 @@ from micropump_host.cli import (
     compare,
     control,
     demo,
+    evidence,
     flash,
     image,
     library,
@@ -57,8 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"micropump {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
-        simulate, plan, order, run, control, secondary, purge, accuracy, compare, demo, library,
-        provision, image, flash,
+        simulate, plan, order, run, control, secondary, purge, accuracy, compare, demo, evidence,
+        library, provision, image, flash,
     ):  # fmt: skip
         module.add_parser(commands)
     commands.choices["accuracy"].words["occlusion"] = occlusion.parser()

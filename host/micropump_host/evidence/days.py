@@ -1,0 +1,66 @@
+"""Device-days of open lines, on which no alarm of a detector has anything to tell.
+
+A day is as many infusions as it takes to flow for 24 h. An alarm ends its infusion, as it would on
+the pump; the next one is drawn.
+"""
+
+import random
+from dataclasses import dataclass
+
+from micropump.occlusion import DISCONNECTION_AMBIENT_PA
+from micropump_host.evidence.draw import Infusion, draw_infusion
+from micropump_host.evidence.run import Found, Watched
+
+HOURS = 24.0
+# Of what the pump takes for ambient, and what its sensor may be off by.
+AT_AMBIENT_PA = DISCONNECTION_AMBIENT_PA + 600
+# Told of lines that really are at ambient, and listed beside the false ones.
+AT_AMBIENT = "line at ambient"
+
+
+@dataclass(frozen=True)
+class Open:
+    """An infusion through an open line.
+
+    Attributes:
+        infusion: what ran.
+        hours: how long, h.
+        found: the alarms.
+        sweeps: of other thresholds, a bit for each that alarmed; empty without a bank.
+
+    """
+
+    infusion: Infusion
+    hours: float
+    found: tuple[Found, ...]
+    sweeps: dict[str, int]
+
+
+def name_of(found: Found) -> str:
+    """What an alarm of an open line is counted as: false, or what no sensor could tell apart."""
+    if found.name == "disconnected" and abs(found.line_pa) <= AT_AMBIENT_PA:
+        return AT_AMBIENT
+    return found.name
+
+
+def run_day(seed: str, hours: float, with_bank: bool) -> list[Open]:
+    """Run infusions until they have flowed for ``hours`` (h); the seed says which."""
+    runs: list[Open] = []
+    left_h = hours
+    while left_h > 1e-6:
+        infusion = draw_infusion(random.Random(f"{seed}/{len(runs)}"))
+        run = run_open(infusion, min(left_h, infusion.duration_s / 3600.0), with_bank)
+        runs.append(run)
+        left_h -= run.hours
+    return runs
+
+
+def run_open(infusion: Infusion, hours: float, with_bank: bool) -> Open:
+    """Run an infusion for ``hours`` (h), or until a false alarm."""
+    watched = Watched(infusion, with_bank)
+    found = watched.go_until(hours * 3600.0, lambda alarm: name_of(alarm) != AT_AMBIENT)
+    sweeps = watched.bank.found if watched.bank is not None else {}
+    # At the edge of what is ambient it comes and goes; once tells it.
+    at_ambient = [alarm for alarm in found if name_of(alarm) == AT_AMBIENT][:1]
+    false = [alarm for alarm in found if name_of(alarm) != AT_AMBIENT]
+    return Open(infusion, watched.now_s / 3600.0, (*at_ambient, *false), sweeps)
