@@ -35,6 +35,7 @@ from micropump_host.evidence.draw import (
     draw_infusion,
     resistance_pa_s_ul,
     settled_pa,
+    uncounted_ul,
     with_events,
 )
 from micropump_host.evidence.run import Found, Watched
@@ -218,21 +219,25 @@ def _accumulated(rng: random.Random) -> Injected:
 
 def _small_bubbles(rng: random.Random) -> Injected:
     """Fifty bubbles too small to count, more than 1 mL together where that can be."""
-    infusion = draw_infusion(rng, Wish(rate_ul_h=(5_000.0, 300_000.0), steady=True))
-    infusion = _without_specks(infusion)
-    most_ul = 50.0 - BUBBLE_SLACK_UL - 2.0 * infusion.push_ul
+    wish = Wish(rate_ul_h=(5_000.0, 300_000.0), steady=True, resting=True)
+    while uncounted_ul(infusion := _without_specks(draw_infusion(rng, wish))) < 30.0:
+        pass
     events: list[BenchEvent] = []
     later_s = 0.0
     for _ in range(50):
-        ul = rng.uniform(0.6, 1.0) * most_ul
+        ul = rng.uniform(0.6, 1.0) * uncounted_ul(infusion)
         events.append(Bubble(at_min=(60.0 + later_s) / 60.0, ul=ul))
         # A window and two samples of liquid between two, so that they are two.
-        later_s += (ul + 15.0 + 3.0 * infusion.push_ul) / _ul_s(infusion)
+        later_s += (ul + 30.0 + 3.0 * infusion.push_ul) / _ul_s(infusion)
     bench = with_events(infusion.bench, events)
-    within_s = later_s + 60.0 + _air_s(infusion, 50.0)
     infusion = dataclasses.replace(infusion, bench=bench)
     return Injected(
-        "bubbles below 50 µL", infusion, 60.0, (), ("air_bubble", "air_accumulated"), within_s
+        "bubbles below 50 µL",
+        infusion,
+        60.0,
+        (),
+        ("air_bubble", "air_accumulated"),
+        later_s + 60.0 + _air_s(infusion, 50.0),
     )
 
 

@@ -62,6 +62,11 @@ BORE_OF_50_ML_MM = 26.7
 ML_PER_REV_OF_A_THIN_TUBE = 0.21
 COUNTED_BUBBLE_UL = 50.0
 BUBBLES_APART_UL = 150.0
+# Of these the largest that drift along by themselves: while one stands in the sensor's window the
+# line's end may be raised, and what syringe and line then take up counts as air that passes.
+SPECK_PART = 0.7
+# Of a stroke: what may flow in it beside what is pushed.
+UNEVEN_PART = 0.5
 # Of a bubble's edges the sensor's window shows so much too much.
 BUBBLE_SLACK_UL = 4.0
 _PA_PER_CM = 98.0
@@ -459,7 +464,9 @@ def with_events(bench: Bench, events: list[BenchEvent]) -> Bench:
 
 def with_specks(rng: random.Random, infusion: Infusion) -> Infusion:
     """The same with bubbles, about twice an hour, that are too small to count."""
-    largest_ul = COUNTED_BUBBLE_UL - BUBBLE_SLACK_UL - 2.0 * infusion.push_ul
+    largest_ul = SPECK_PART * uncounted_ul(infusion)
+    if largest_ul <= 1.0:
+        return infusion
     events: list[BenchEvent] = []
     at_s = 0.0
     while (at_s := at_s + rng.expovariate(1.0 / 1800.0)) < infusion.duration_s:
@@ -467,6 +474,19 @@ def with_specks(rng: random.Random, infusion: Infusion) -> Infusion:
         if not events or pushed_ul(infusion, events[-1].at_min * 60.0, at_s) >= BUBBLES_APART_UL:
             events.append(Bubble(at_min=at_s / 60.0, ul=rng.uniform(1.0, largest_ul)))
     return dataclasses.replace(infusion, bench=with_events(infusion.bench, events))
+
+
+def uncounted_ul(infusion: Infusion) -> float:
+    """The largest bubble that the pump can tell from one of 50 µL where the pressure is steady, µL.
+
+    A bubble is known to what is pushed between two samples, and behind rollers to the unevenness
+    of their strokes.
+    """
+    geometry = geometry_of(infusion.mechanism)
+    uneven_ul = 0.0
+    if isinstance(geometry, PeristalticGeometry):
+        uneven_ul = UNEVEN_PART * geometry.ml_per_rev * 1000.0 / geometry.rollers
+    return COUNTED_BUBBLE_UL - BUBBLE_SLACK_UL - 2.0 * infusion.push_ul - uneven_ul
 
 
 def pushed_ul(infusion: Infusion, from_s: float, until_s: float) -> float:
