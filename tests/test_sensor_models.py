@@ -12,7 +12,8 @@ from micropump_hil.emulated.adc import REFERENCE_V, counts
 from micropump_hil.emulated.clock import CYCLE_NS, GridClock
 from micropump_hil.emulated.hx711 import Hx711
 from micropump_hil.emulated.i2c import Abp2, As5600
-from micropump_hil.emulated.sensors import AnalogSensor, Noise, Sensor, SensorError, SensorsOnPins
+from micropump_hil.emulated.sensors import AnalogSensor, Sensor, SensorsOnPins
+from micropump_hil.sensors import Noise, SensorError
 
 PRESSURE = next(row for row in sensor_rows() if row[0] == 0)
 

@@ -10,6 +10,19 @@ import pytest
 
 from micropump import alarms, signals
 from micropump_hil.judge import TICK_NS, judge
+from micropump_hil.signals import (
+    AT_ONCE_MS,
+    LIGHT,
+    MS_NS,
+    RANGES_MS,
+    WIDTHS_US,
+    Signals,
+    judge_burst,
+    judge_flashes,
+    judge_interval,
+    judge_pulse,
+    no_stuck_tone,
+)
 from micropump_hil.verbs import infuse
 
 pytestmark = pytest.mark.needs("injection", "buttons", "cpu_death", "watchdog")
@@ -36,45 +49,15 @@ annunciator.Annunciator.look = _look_too
 SELDOM = "pump._LOOK_MS = 100"
 NO_WATCHDOG = "pump.Pump.start_watchdog = lambda self: None"
 
-MS_NS = 1_000_000
-# What the standard allows, at second hand (docs/signals.md), ms: pulse, between two of them,
-# between the halves of a burst, from a burst to the next.
-RANGES_MS = {
-    alarms.LOW: ((125, 250), (125, 250), None, (15_000, 10**9)),
-    alarms.MEDIUM: ((125, 250), (125, 250), None, (2_500, 30_000)),
-    alarms.HIGH: ((75, 200), (50, 125), (350, 1_300), (2_500, 15_000)),
-}
-PULSES = {alarms.LOW: 2, alarms.MEDIUM: 3, alarms.HIGH: 10}
-# The widths of a pulse's highs, µs: a rise in four steps, the body, the fall.
-WIDTHS_US = {
-    priority: [on for on in (100, 200, 300, 400) for _ in range(step)]
-    + [500] * body
-    + [on for on in (400, 300, 200, 100) for _ in range(step)]
-    for priority, (step, body) in {
-        alarms.LOW: (3, 56), alarms.MEDIUM: (3, 56), alarms.HIGH: (2, 44),
-    }.items()
-}  # fmt: skip
-PERIOD_US = 2_500
-# Where a row of the table ends, the player fetches the next for 4 µs.
-JOINT_US = 4
-FLASH_MS = {alarms.LOW: None, alarms.MEDIUM: (640, 960), alarms.HIGH: (200, 300)}
-LIGHT = {alarms.LOW: "yellow", alarms.MEDIUM: "yellow", alarms.HIGH: "red"}
-# From an alarm to its sound: the loop comes round every 10 ms, and changing takes some ms.
-AT_ONCE_MS = 100
 
-
-class Watched:
-    """Buzzer and lights of a bench, from now on."""
+class Watched(Signals):
+    """Buzzer and lights of a bench, from now on; alarms to order."""
 
     def __init__(self, bench, source=""):
         if source is not None:
             bench.inject(HOOK % (list(RAISED_BY.items()), source))
+        super().__init__(bench.pico, bench.pins)
         self.bench = bench
-        self.pico = bench.pico
-        self.buzzer = bench.pico.pins.watch(bench.pins["buzzer"])
-        self.lights = {
-            name: bench.pico.pins.watch(bench.pins[f"{name}_light"]) for name in ("red", "yellow")
-        }
 
     def set(self, *priorities):
         """Raise the alarms of these priorities, end the others; returns the time."""
@@ -84,91 +67,6 @@ class Watched:
 
     def run_ms(self, duration_ms):
         self.bench.run_s(duration_ms / 1000)
-
-    def highs_us(self, since_ns=0):
-        """Beginning (ns) and width (µs) of every high of the buzzer."""
-        found = []
-        edges = self.buzzer.edges
-        for edge, following in pairwise(edges):
-            if edge.level and edge.at_ns >= since_ns:
-                found.append((edge.at_ns, (following.at_ns - edge.at_ns) / 1000))
-        return found
-
-    def pulses(self, since_ns=0):
-        """Highs in groups: those less than 10 ms apart are one pulse."""
-        groups = []
-        for high in self.highs_us(since_ns):
-            if groups and high[0] - groups[-1][-1][0] < 10 * MS_NS:
-                groups[-1].append(high)
-            else:
-                groups.append([high])
-        return groups
-
-    def bursts(self, since_ns=0):
-        """Pulses in groups: those less than 2 s apart are one burst."""
-        groups = []
-        for pulse in self.pulses(since_ns):
-            if groups and pulse[0][0] - groups[-1][-1][0][0] < 2_000 * MS_NS:
-                groups[-1].append(pulse)
-            else:
-                groups.append([pulse])
-        return groups
-
-
-def within(value, least_and_greatest):
-    return least_and_greatest[0] <= value <= least_and_greatest[1]
-
-
-def length_ms(pulse):
-    """Length of a pulse, its last period included."""
-    return (pulse[-1][0] - pulse[0][0]) / MS_NS + PERIOD_US / 1000
-
-
-def judge_pulse(priority, pulse):
-    """Every high of a pulse: its width exact, its time within a joint."""
-    assert [width for _, width in pulse] == WIDTHS_US[priority]
-    for (a, _), (b, _) in pairwise(pulse):
-        assert (b - a) / 1000 in (PERIOD_US, PERIOD_US + JOINT_US)
-    assert within(length_ms(pulse), RANGES_MS[priority][0])
-
-
-def judge_burst(priority, burst):
-    _, spacing, half_gap, _ = RANGES_MS[priority]
-    assert len(burst) == PULSES[priority]
-    for pulse in burst:
-        judge_pulse(priority, pulse)
-    gaps = [(b[0][0] - a[0][0]) / MS_NS - length_ms(a) for a, b in pairwise(burst)]
-    if priority == alarms.HIGH:
-        assert within(gaps.pop(4), half_gap)
-        for at in (6, 2):
-            third = gaps.pop(at)
-            assert third == pytest.approx(2 * gaps[0] + length_ms(burst[0]), abs=0.2)
-    assert all(within(gap, spacing) for gap in gaps)
-
-
-def judge_interval(priority, burst, following):
-    last = burst[-1]
-    gap_ms = (following[0][0][0] - last[0][0]) / MS_NS - length_ms(last)
-    assert within(gap_ms, RANGES_MS[priority][3])
-
-
-def judge_flashes(trace, priority, since_ns, until_ns):
-    """The edges of a light from its first flash on: each exact to the microsecond."""
-    edges = [edge for edge in trace.edges if since_ns <= edge.at_ns <= until_ns]
-    flash_ms = FLASH_MS[priority]
-    if flash_ms is None:
-        assert [edge.level for edge in edges] == [1]
-        return
-    assert edges[0].level == 1
-    for a, b in pairwise(edges):
-        assert b.at_ns - a.at_ns == flash_ms[1 - a.level] * MS_NS
-    assert len(edges) >= (until_ns - since_ns) // MS_NS // sum(flash_ms) * 2 - 2
-
-
-def no_stuck_tone(watched):
-    """At no time is the buzzer high for longer than it is in a pulse's body."""
-    assert max(width for _, width in watched.highs_us()) <= 500
-    assert not watched.buzzer.edges[-1].level
 
 
 @pytest.mark.parametrize("dead", [False, True], ids=["alive", "dead"])
@@ -325,9 +223,6 @@ def test_a_dead_processor_is_heard_until_the_watchdog_and_at_once_after_it(
     assert red[0].at_ns - reset.at_ns <= 150 * MS_NS
 
 
-@pytest.mark.skipif(
-    not hasattr(alarms, "WATCHDOG_RESET"), reason="the alarm table has no row for the watchdog"
-)
 def test_the_watchdogs_alarm_goes_on_until_someone_has_looked(bench):
     watched = Watched(bench, None)
     bench.run_s(1)

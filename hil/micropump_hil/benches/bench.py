@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from micropump_hil.sensors import Row
 from micropump_host.client import Accepted, Pump, Status
 from micropump_host.client.port import Line
 from micropump_host.errors import MicropumpError
@@ -21,6 +22,7 @@ FEATURES = {
     "motor_enable": "a look at the driver's EN",
     "driver_uart": "a motor driver with a UART and a fault output, which the bench makes fail",
     "sensors": "sensors that the bench sets and breaks",
+    "driver_fault": "a motor driver that the bench makes fail",
     "buttons": "buttons that the bench presses",
     "usb": "a USB host that can stop reading",
     "reset": "the reset button",
@@ -123,8 +125,11 @@ class Bench(ABC):
         """Open or close the interlock (``interlock``)."""
         self._lacks("interlock")
 
-    def set_sensor(self, name: str, value: float) -> None:
-        """Let a sensor measure ``value``, in its unit of docs/sensors.md (``sensors``)."""
+    def set_sensor(self, name: str, value: float | Callable[[int], float]) -> None:
+        """Let a sensor measure ``value``, in its unit of docs/sensors.md (``sensors``).
+
+        A function is given the bench's time in ns.
+        """
         self._lacks("sensors")
 
     def break_sensor(self, name: str, fault: str) -> None:
@@ -134,6 +139,25 @@ class Bench(ABC):
     def mend_sensor(self, name: str) -> None:
         """Make a sensor whole (``sensors``)."""
         self._lacks("sensors")
+
+    def fit(self, row: Row) -> None:
+        """Fit one more sensor, by its row of ``SENSORS``, in place of what has its pin.
+
+        The pump starts anew (``sensors``).
+        """
+        self._lacks("sensors")
+
+    def position_steps(self) -> int:
+        """How far the motor has turned, microsteps; backwards they are taken away (``sensors``)."""
+        self._lacks("sensors")
+
+    def fail_driver(self) -> None:
+        """Let the motor's driver report a fault (``driver_fault``)."""
+        self._lacks("driver_fault")
+
+    def mend_driver(self) -> None:
+        """Let it report none (``driver_fault``)."""
+        self._lacks("driver_fault")
 
     def press(self, button: str, duration_s: float = 0.2) -> None:
         """Press and release ``"start_stop"`` or ``"bolus"`` (``buttons``)."""

@@ -1,32 +1,29 @@
 """The emulated Pico as a bench: the real image, the ordinary client on the emulated USB."""
 
 import bisect
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from micropump.catalogue import SYRINGES
-from micropump.mechanism import outer_um
 from micropump_hil.benches.bench import Bench, BenchBrokenError, Run
+from micropump_hil.benches.fitted import BOARD_FILE, barrel_um, board_file, rows_with, sensor_rows
 from micropump_hil.emulated import EmulatedPico, EmulatedTimeoutError, Reset
 from micropump_hil.emulated.models import Contact, StepperDriver, driver_chip
-from micropump_hil.emulated.sensors import Row, SensorsOnPins
+from micropump_hil.emulated.sensors import SensorsOnPins
 from micropump_hil.emulated.spins import skip_spins
-from micropump_hil.emulated.uart import Tmc2209
+from micropump_hil.emulated.uart import SHORTS, Tmc2209
 from micropump_hil.emulated.wiring import Wiring, read_wiring
 from micropump_hil.lines import EmulatedLine
+from micropump_hil.sensors import Row
 from micropump_host.client import Pump, PumpGoneError, Status
-from micropump_host.image import load_board
 
 HAS = frozenset(
     {
         "syringe", "peristaltic", "virtual_time", "step_edges", "interlock", "restart",
         "edge_counter", "motor_enable", "buttons", "usb", "reset", "watchdog", "cpu_death",
-        "power_cut", "flash", "injection", "driver_uart", "sensors",
+        "power_cut", "flash", "injection", "driver_uart", "driver_fault", "sensors",
     }
 )  # fmt: skip
 
-BOARD_FILE = Path("boards") / "pico" / "board.toml"
 # From power-on to the first answer are 60 ms, from a reset 30 ms more.
 READY_S = 1.0
 # Of the drives in boards/pico: 200 full steps, 16 microsteps each.
@@ -68,7 +65,7 @@ class EmulatedBench(Bench):
         self.name = name
         self.kind = kind
         self.image = image
-        self._wiring = read_wiring(_board_file())
+        self._wiring = read_wiring(board_file())
         self.pins = self._wiring.gpio
         self._interlock = Contact(self._wiring.gpio["interlock"], closed=True)
         self.pico = EmulatedPico(image)
@@ -165,15 +162,15 @@ class EmulatedBench(Bench):
         else:
             self._interlock.close()
 
-    def set_sensor(self, name: str, value: float) -> None:
+    def set_sensor(self, name: str, value: float | Callable[[int], float]) -> None:
         """Let a sensor measure ``value``, in its unit of docs/sensors.md."""
         self.sensors[name].set(value)
 
     def put_in(self, item_id: str) -> None:
         """Put a syringe in: its barrel opens the clamp so far."""
-        row = next((row for row in SYRINGES if row[0] == item_id), None)
-        if row is not None:
-            self.sensors["barrel"].set(outer_um(row[4]))
+        opening_um = barrel_um(item_id)
+        if opening_um and "barrel" in self.sensors.by_name:
+            self.sensors["barrel"].set(opening_um)
 
     def break_sensor(self, name: str, fault: str) -> None:
         """Break a sensor, in one of its ``faults``."""
@@ -182,6 +179,23 @@ class EmulatedBench(Bench):
     def mend_sensor(self, name: str) -> None:
         """Make a sensor whole."""
         self.sensors[name].mend()
+
+    def fit(self, row: Row) -> None:
+        """Fit one more sensor on its pin; the pump starts anew with it."""
+        self.sensors.fit(row)
+        rows = rows_with([sensor.row for sensor in self.sensors.by_name.values()], row)
+        self.inject(f"micropump_board.SENSORS = {tuple(rows)!r}")
+
+    def position_steps(self) -> int:
+        """How far the motor has turned, as the driver has made the steps."""
+        return self.motor.position_steps
+
+    def fail_driver(self) -> None:
+        """Short a coil to ground."""
+        self.driver.fail(_SHORT_TO_GROUND)
+
+    def mend_driver(self) -> None:
+        """Nothing: a short is forgotten once the motor is off, which it is."""
 
     def press(self, button: str, duration_s: float = 0.2) -> None:
         """Press and release a button."""
@@ -257,6 +271,8 @@ class EmulatedBench(Bench):
             ) from error
 
 
+# Of the TMC2209's DRV_STATUS: the first of the shorts.
+_SHORT_TO_GROUND = SHORTS & -SHORTS
 # Frozen modules are imported and the loop begun within this time.
 _START_S = 0.1
 
@@ -274,18 +290,3 @@ def _driver(wiring: Wiring) -> Tmc2209:
             "the board has no driver on a UART", str(BOARD_FILE), "See its pins."
         )
     return chip
-
-
-@functools.cache
-def sensor_rows() -> tuple[Row, ...]:
-    """``SENSORS`` of the board's module, as the image has it."""
-    return tuple(sensor.row for sensor in load_board(_board_file().parent).sensors)
-
-
-def _board_file() -> Path:
-    for folder in (Path.cwd(), *Path(__file__).resolve().parents):
-        if (folder / BOARD_FILE).is_file():
-            return folder / BOARD_FILE
-    raise BenchBrokenError(
-        "there is no board file", str(BOARD_FILE), "Run the suites in a checkout of Micropump."
-    )

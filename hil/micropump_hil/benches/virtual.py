@@ -7,17 +7,27 @@ from micropump.controller import RUNNING, STATE_NAMES, STOPPING
 from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE, Mechanism
 from micropump.motion import edges_us
 from micropump_hil.benches.bench import Bench, Run
+from micropump_hil.benches.fitted import barrel_um, rows_with, sensor_rows
+from micropump_hil.sensors import SPEC_FIELDS, Row, SensorsInCounts
 from micropump_host.bench import default_bench
 from micropump_host.bench.ground import Abort, Ground, Inputs, Quantum, Record, Spec, build_ground
 from micropump_host.bench.local import LocalLine
+from micropump_host.bench.motor import Motor
 from micropump_host.bench.world import Sample, VirtualBench
 from micropump_host.client import Pump, Status
 
-HAS = frozenset({"syringe", "peristaltic", "virtual_time", "step_edges", "interlock"})
+HAS = frozenset(
+    {
+        "syringe", "peristaltic", "virtual_time", "step_edges", "interlock", "sensors",
+        "driver_fault",
+    }
+)  # fmt: skip
 # The drives of boards/pico, so that a trace can be compared with the emulated Pico's.
 DRIVES = {"syringe": catalogue.SYRINGE_DRIVES[0][0], "peristaltic": catalogue.HEAD_DRIVES[0][0]}
 _KINDS = {"syringe": KIND_SYRINGE, "peristaltic": KIND_PERISTALTIC}
 _NS_PER_MS = 1_000_000
+# Microsteps a turn, of the drives in boards/pico.
+STEPS_PER_REV = 3200
 _RUNNING = (*RUNNING, STOPPING)
 
 
@@ -40,6 +50,8 @@ class _WatchedGround(Ground):
     Attributes:
         switched_on_ms: when the motor was switched on, in order.
         records: what the stepper was handed, by number of the switching on.
+        motor: what its steps have come to.
+        sensors: all that boards/pico has, in counts.
 
     """
 
@@ -47,6 +59,15 @@ class _WatchedGround(Ground):
         self._ground = ground
         self.switched_on_ms: list[int] = []
         self.records: list[list[Record]] = []
+        self.motor = Motor()
+        self._taken: list[Record] = []
+        self.fit_rows(sensor_rows())
+
+    def fit_rows(self, rows: Sequence[Row]) -> None:
+        """Fit these sensors and no others."""
+        self.rows = rows
+        self.sensors = SensorsInCounts(rows, lambda: self.motor.turned / STEPS_PER_REV)
+        self._ground.fit([tuple(row[:SPEC_FIELDS]) for row in rows])
 
     @property
     def due_ms(self) -> int:  # type: ignore[override]
@@ -94,8 +115,14 @@ class _WatchedGround(Ground):
         return self._ground.item_id
 
     def advance(self, until_ms: int) -> bytes:
-        """Run the control cycles up to ``until_ms``."""
-        return self._ground.advance(until_ms)
+        """Run the control cycles up to ``until_ms``, with a look at the sensors before each."""
+        said = b""
+        while (due_ms := self._ground.due_ms) <= until_ms:
+            self._take()
+            self.motor.turn(due_ms, None)
+            self._ground.sense(*self.sensors.read(due_ms))
+            said += self._ground.advance(due_ms)
+        return said + self._ground.advance(until_ms)
 
     def receive(self, now_ms: int, data: bytes) -> bytes:
         """Hand in bytes from the host, which may switch the motor on."""
@@ -120,10 +147,16 @@ class _WatchedGround(Ground):
 
     def take_records(self) -> list[Record]:
         """Take what the stepper was handed since the last call, and keep a copy."""
-        taken = self._ground.take_records()
-        if taken:
-            self.records[-1].extend(taken)
+        self._take()
+        taken, self._taken = self._taken, []
         return taken
+
+    def _take(self) -> None:
+        records = self._ground.take_records()
+        if records:
+            self.records[-1].extend(records)
+            self.motor.take(records, None)
+            self._taken += records
 
     def close(self) -> None:
         """End it."""
@@ -186,6 +219,40 @@ class VirtualGroundBench(Bench):
     def set_interlock(self, is_open: bool) -> None:
         """Open or close the interlock."""
         self._ground.set_interlock(is_open)
+
+    def set_sensor(self, name: str, value: float | Callable[[int], float]) -> None:
+        """Let a sensor measure ``value``, in its unit of docs/sensors.md."""
+        self._ground.sensors[name].set(value)
+
+    def break_sensor(self, name: str, fault: str) -> None:
+        """Break a sensor, in one of its ``faults``."""
+        self._ground.sensors[name].break_it(fault)
+
+    def mend_sensor(self, name: str) -> None:
+        """Make a sensor whole."""
+        self._ground.sensors[name].mend()
+
+    def put_in(self, item_id: str) -> None:
+        """Put a syringe in: its barrel opens the clamp so far."""
+        opening_um = barrel_um(item_id)
+        if opening_um and "barrel" in self._ground.sensors.by_name:
+            self.set_sensor("barrel", opening_um)
+
+    def fit(self, row: Row) -> None:
+        """Fit one more sensor, in place of what has its pin."""
+        self._ground.fit_rows(rows_with(self._ground.rows, row))
+
+    def position_steps(self) -> int:
+        """How far the motor has turned."""
+        return self._ground.motor.turned
+
+    def fail_driver(self) -> None:
+        """Let the motor's driver report a fault."""
+        self._ground.set_driver_fault(True)
+
+    def mend_driver(self) -> None:
+        """Let it report none."""
+        self._ground.set_driver_fault(False)
 
     def runs(self) -> list[Run]:
         """Every stretch of the motor being on, from what the stepper was handed."""

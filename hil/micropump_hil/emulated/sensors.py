@@ -5,13 +5,12 @@ meet: volts, levels, bits. All of them have some noise, the same in every run: a
 the same count for ever would be a broken one.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from micropump.sensing import ENCODER, SENSOR_NAMES
+from micropump.sensing import ENCODER
 from micropump_hil.emulated.adc import COUNTS, REFERENCE_V
-from micropump_hil.emulated.errors import EmulatorError
 from micropump_hil.emulated.hx711 import GREATEST, LEAST, Hx711
 from micropump_hil.emulated.i2c import (
     ABP2_ADDRESS,
@@ -21,136 +20,47 @@ from micropump_hil.emulated.i2c import (
     As5600,
     I2cBus,
 )
+from micropump_hil.sensors import (
+    ACTIVE_LEVEL,
+    AUX,
+    BRIDGE_LOUD,
+    GPIO,
+    KIND,
+    LOUD,
+    RAW_COUNTS,
+    Measuring,
+    Row,
+    SensorError,
+)
 
 if TYPE_CHECKING:
     from micropump_hil.emulated.pico import EmulatedPico
 
-Row = tuple[Any, ...]
-
-# Fields of a row of SENSORS (docs/sensors.md).
-_ZERO_RAW, _NUM, _DEN, _KIND, _GPIO, _AUX, _ACTIVE_LEVEL = 1, 2, 3, 10, 11, 12, 13
-RAW_COUNTS = 65536
-_RAW_PER_COUNT = RAW_COUNTS // COUNTS
-_FIRST_ADC_GPIO = 26
 # I2C0 and I2C1 take turns on the GPIOs, two by two (RP2040 datasheet, 1.4.3).
 _GPIOS_PER_I2C = 2
 _I2CS = 2
+_RAW_PER_COUNT = RAW_COUNTS // COUNTS
+_FIRST_ADC_GPIO = 26
 # The amplitude of the noise, in raw counts: four steps of the converter; some 16 bits of 24.
 _ANALOG_NOISE = 4 * _RAW_PER_COUNT
 _BRIDGE_NOISE = 100
-# Of a noisy sensor.
-_LOUD = 1 << 13
-_BRIDGE_LOUD = 1 << 20
-
-# The value of each sensor as it is at first: a pump that has nothing to complain of.
-AT_REST: Mapping[str, float] = {
-    "barrel": 20_000,
-    "plunger": 50_000,
-    "battery": 12_000,
-    "rail": 12_000,
-    "temperature": 250,
-}
 
 
-class SensorError(EmulatorError):
-    """There is no such sensor on the board, or it cannot break in that way."""
-
-
-class Noise:
-    """The same numbers in every run, evenly spread over −1 to 1."""
-
-    def __init__(self, seed: int) -> None:
-        self._state = seed * 2654435761 + 1
-
-    def __call__(self) -> float:
-        """The next number (a linear congruential generator: Knuth, MMIX)."""
-        self._state = (self._state * 6364136223846793005 + 1442695040888963407) & (1 << 64) - 1
-        return (self._state >> 32) / (1 << 31) - 1
-
-
-class Sensor(ABC):
-    """One sensor.
-
-    Args:
-        row: of the board's ``SENSORS``.
-
-    Attributes:
-        name: of ``micropump.sensing.SENSOR_NAMES``.
-        value: what is measured, in the unit of the sensor (docs/sensors.md); a number, or a
-            function of the emulated time in ns.
-        fault: how it is broken, of ``faults``; "" for whole.
-        faults: in which ways this kind breaks.
-
-    """
-
-    faults: tuple[str, ...]
-
-    def __init__(self, row: Row) -> None:
-        self.row = row
-        self.name = SENSOR_NAMES[row[0]]
-        self.value: float | Callable[[int], float] = AT_REST.get(self.name, 0)
-        self.fault = ""
-        self._noise = Noise(row[0])
-        self._drift_raw = 0.0
-        self._stuck_raw: float | None = None
-
-    def set(self, value: float | Callable[[int], float]) -> None:
-        """Let it measure ``value`` from now on."""
-        self.value = value
-        self._fault_changed()
-
-    def break_it(self, fault: str) -> None:
-        """Break it in one way, mended of any other; SensorError if it cannot break so."""
-        if fault not in self.faults:
-            raise SensorError(
-                f"{self.name} cannot be {fault!r}", "", f"It can be {', '.join(self.faults)}."
-            )
-        self.mend()
-        self.fault = fault
-        self._fault_changed()
-
-    def mend(self) -> None:
-        """Make it whole."""
-        self.fault = ""
-        self._stuck_raw = None
-        self._fault_changed()
-
-    def raw(self, now_ns: int) -> float:
-        """The raw counts that it stands for, drift included, noise not."""
-        value = self.value(now_ns) if callable(self.value) else self.value
-        return float(self.row[_ZERO_RAW] + value * self.row[_DEN] / self.row[_NUM])
+class Sensor(Measuring):
+    """One sensor on the pins."""
 
     @abstractmethod
     def attach(self, pico: "EmulatedPico") -> None:
         """Connect to the pins."""
 
-    @abstractmethod
-    def _fault_changed(self) -> None:
-        """Do at once what the fault does, where nobody asks."""
-
-    def _measured(self, now_ns: int, noise: float, loud: float, drift: float) -> float:
-        """The raw counts with noise, and with the faults that all analog sensors have."""
-        if self._stuck_raw is None:
-            raw = self.raw(now_ns) + noise * self._noise()
-            if self.fault == "noisy":
-                raw += loud * self._noise()
-            elif self.fault == "drifting":
-                raw += drift
-            elif self.fault == "stuck":
-                self._stuck_raw = raw
-            return raw
-        return self._stuck_raw
-
 
 class AnalogSensor(Sensor):
     """A voltage on a channel of the ADC; a broken or missing wire gives 0 V."""
 
-    faults = ("open", "shorted", "stuck", "noisy", "drifting", "unplugged")
-
     def attach(self, pico: "EmulatedPico") -> None:
         """Connect to the ADC."""
-        gpio = self.row[_GPIO]
-        pico.adc.connect(self.row[_AUX] if gpio < 0 else gpio - _FIRST_ADC_GPIO, self._volts)
+        gpio = self.row[GPIO]
+        pico.adc.connect(self.row[AUX] if gpio < 0 else gpio - _FIRST_ADC_GPIO, self._volts)
 
     def _fault_changed(self) -> None:
         """Nothing: the next conversion sees it."""
@@ -160,14 +70,12 @@ class AnalogSensor(Sensor):
             return 0.0
         if self.fault == "shorted":
             return REFERENCE_V
-        raw = self._measured(now_ns, _ANALOG_NOISE, _LOUD, _LOUD)
+        raw = self._measured(now_ns, _ANALOG_NOISE, LOUD, LOUD)
         return (raw + _RAW_PER_COUNT / 2) / RAW_COUNTS * REFERENCE_V
 
 
 class DigitalSensor(Sensor):
     """An output that is one of two levels; ``value`` other than 0 is what it is there to notice."""
-
-    faults = ("open", "shorted", "stuck", "unplugged")
 
     def attach(self, pico: "EmulatedPico") -> None:
         """Connect to the pin."""
@@ -175,13 +83,13 @@ class DigitalSensor(Sensor):
         self._fault_changed()
 
     def _fault_changed(self) -> None:
-        gpio = self.row[_GPIO]
+        gpio = self.row[GPIO]
         if self.fault in ("open", "unplugged"):
             self._pins.release(gpio)
         elif self.fault == "shorted":
             self._pins.set(gpio, 0)
         elif not self.fault:
-            self._pins.set(gpio, bool(self.value) == bool(self.row[_ACTIVE_LEVEL]))
+            self._pins.set(gpio, bool(self.value) == bool(self.row[ACTIVE_LEVEL]))
 
 
 class BridgeSensor(Sensor):
@@ -192,11 +100,9 @@ class BridgeSensor(Sensor):
 
     """
 
-    faults = ("open", "shorted", "stuck", "noisy", "drifting", "silent", "unplugged")
-
     def __init__(self, row: Row) -> None:
         super().__init__(row)
-        self.chip = Hx711(row[_GPIO], row[_AUX], self._counts)
+        self.chip = Hx711(row[GPIO], row[AUX], self._counts)
 
     def attach(self, pico: "EmulatedPico") -> None:
         """Connect to the pins."""
@@ -210,7 +116,7 @@ class BridgeSensor(Sensor):
             return LEAST
         if self.fault == "shorted":
             return GREATEST
-        raw = self._measured(now_ns, _BRIDGE_NOISE, _BRIDGE_LOUD, _BRIDGE_LOUD)
+        raw = self._measured(now_ns, _BRIDGE_NOISE, BRIDGE_LOUD, BRIDGE_LOUD)
         return min(GREATEST, max(LEAST, round(raw)))
 
 
@@ -221,8 +127,6 @@ class EncoderSensor(Sensor):
         chip: the encoder.
 
     """
-
-    faults = ("none", "weak", "strong", "stuck", "silent", "unplugged")
 
     def __init__(self, row: Row, now_ns: Callable[[], int]) -> None:
         super().__init__(row)
@@ -245,8 +149,6 @@ class BusPressureSensor(Sensor):
 
     """
 
-    faults = ("damaged", "stuck", "noisy", "drifting", "silent", "unplugged")
-
     def __init__(self, row: Row, now_ns: Callable[[], int]) -> None:
         super().__init__(row)
         self.chip = Abp2(self._counts, now_ns)
@@ -259,7 +161,7 @@ class BusPressureSensor(Sensor):
         self.chip.damaged = self.fault == "damaged"
 
     def _counts(self, now_ns: int) -> int:
-        raw = self._measured(now_ns, _RAW_PER_COUNT, _LOUD, _LOUD)
+        raw = self._measured(now_ns, _RAW_PER_COUNT, LOUD, LOUD)
         return min(RAW_COUNTS - 1, max(0, round(raw)))
 
 
@@ -294,6 +196,16 @@ class SensorsOnPins:
         for bus in self.buses.values():
             bus.attach(pico)
 
+    def fit(self, row: Row) -> None:
+        """Connect one more analog sensor, in place of what has its pin."""
+        for name, other in list(self.by_name.items()):
+            if other.row[GPIO] == row[GPIO]:
+                del self.by_name[name]
+        sensor = AnalogSensor(row)
+        self.by_name[sensor.name] = sensor
+        if self._pico:
+            sensor.attach(self._pico)
+
     def __getitem__(self, name: str) -> Sensor:
         """A sensor by its name; SensorError if the board has none of that name."""
         try:
@@ -307,14 +219,14 @@ class SensorsOnPins:
         return self._pico.now_ns if self._pico else 0
 
     def _sensor(self, row: Row) -> Sensor:
-        kind = row[_KIND]
+        kind = row[KIND]
         if kind == "analog":
             return AnalogSensor(row)
         if kind == "digital":
             return DigitalSensor(row)
         if kind == "hx711":
             return BridgeSensor(row)
-        number = row[_GPIO] // _GPIOS_PER_I2C % _I2CS
+        number = row[GPIO] // _GPIOS_PER_I2C % _I2CS
         bus = self.buses.setdefault(number, I2cBus(number, {}))
         if kind == "as5600":
             encoder = EncoderSensor(row, self._now_ns)
