@@ -322,16 +322,19 @@ def test_the_course_of_a_run_is_told():
 # -- recorded runs ---------------------------------------------------------------------------------
 
 
-def record(path, *, back_off="no", rate_ml_h=5.0, level_kpa=30, alarm_s=None, **head):
+def record(
+    path, *, back_off="no", rate_ml_h=5.0, level_kpa=30, alarm_s=None, opened_after_s=20.0,
+    rises=False, **head,
+):  # fmt: skip
     """A run of the bench as a file: the pump gives its alarm by the level, unless told when."""
     closed = closed_at(rate_ml_h)
     alarm_s = closed.by_level[level_kpa].time_s if alarm_s is None else alarm_s
-    opened_s = alarm_s + 20.0
+    opened_s = alarm_s + opened_after_s
     times_s = np.arange(-60.0, opened_s + 30.0, 1.0)
     pressure_kpa = np.interp(times_s, closed.trace.time_s, closed.trace.pressure_kpa)
-    pressure_kpa[times_s > alarm_s] = np.interp(
-        alarm_s, closed.trace.time_s, closed.trace.pressure_kpa
-    )
+    if not rises:
+        stopped_kpa = np.interp(alarm_s, closed.trace.time_s, closed.trace.pressure_kpa)
+        pressure_kpa[times_s > alarm_s] = stopped_kpa
     pressure_kpa[times_s > opened_s] = 0.0
     mass_g = 20.0 + 0.998 * 0.4 * (times_s > opened_s)
     told = {
@@ -368,6 +371,15 @@ def test_a_record_with_a_back_off_is_told_as_that(tmp_path):
 def test_what_the_liquid_weighs_is_taken_into_account(tmp_path):
     row = row_of(load_occlusion_run(record(tmp_path / "run.csv", density_g_ml=1.05)))
     assert row.unrelieved.bolus_ml == pytest.approx(0.4 * 0.998 / 1.05, abs=1e-3)
+
+
+def test_a_pump_that_stands_has_no_slope(tmp_path):
+    # The pressure goes on rising as a closed line's does, for another reason than its pump.
+    path = record(
+        tmp_path / "run.csv", level_kpa=120, alarm_s=60.0, opened_after_s=240.0, rises=True
+    )
+    row = row_of(load_occlusion_run(path))
+    assert row.by_slope is None
 
 
 def test_nothing_is_found_after_the_pump_has_stopped(tmp_path):
@@ -434,6 +446,8 @@ def test_the_command_makes_table_plots_and_figures(capsys, tmp_path):
         (5, 30), (5, 120), (25, 30), (25, 120),
     ]  # fmt: skip
     assert rows[0]["slope_part"] <= 0.5
+    # The slope is the first at these rates.
+    assert all(row["unrelieved"] == row["by_slope"] for row in rows)
     assert max(abs(row["relieved"]["bolus_ml"]) for row in rows) <= 0.05
     assert said["method"] == METHOD
     for pump in PUBLISHED:
