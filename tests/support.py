@@ -199,11 +199,11 @@ class RecordingStepper:
 class Rig:
     """A controller on a recording stepper, ticked when the test says so."""
 
-    def __init__(self, start_ms: int = 0) -> None:
+    def __init__(self, start_ms: int = 0, sensors: tuple = ()) -> None:
         self.now_ms = start_ms
         self.stepper = RecordingStepper()
         self.stepper.now_ms = start_ms
-        self.controller = Controller(self.stepper, start_ms & CLOCK_MASK)
+        self.controller = Controller(self.stepper, start_ms & CLOCK_MASK, sensors=sensors)
         self.inputs = self.controller.inputs
         self.due_ms = start_ms
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from micropump import alarms, controller, journal, mechanism, therapy
+from micropump import alarms, controller, journal, mechanism, monitor, sensing, therapy
 from micropump.boluses import NO_DEMAND_HERE
 from micropump.controller import (
     ALARM,
@@ -33,6 +33,7 @@ from micropump.controller import (
     PAUSED,
     PRIMING,
     PROGRAMMED,
+    RELIEVING,
     RUNNING,
     STATE_NAMES,
     STOPPED,
@@ -42,6 +43,7 @@ from micropump.controller import (
 )
 from micropump.link import Identity
 from micropump.motion import HORIZON_MS, START_DELAY_MS, edges_us
+from micropump.occlusion import OCCLUSION_LEVELS_PA
 from micropump.program import (
     CONTINUOUS,
     INFUSED,
@@ -149,6 +151,30 @@ def priming() -> support.Rig:
     return rig
 
 
+# 4 Pa a count, and silent after half a second.
+PRESSURE_SENSOR = (sensing.PRESSURE, 10_000, 4, 1, 1_000, 64_000, 500, 0, 0, 0)
+
+
+def at_pressure(rig: support.Rig, pressure_pa: int, samples: int) -> None:
+    """So many samples of the line's pressure, ten a second."""
+    for _ in range(samples):
+        rig.controller.monitor.readings.put(sensing.PRESSURE, 10_000 + pressure_pa // 4)
+        rig.run(100)
+
+
+def relieving() -> support.Rig:
+    """The line is closed, and the motor turns back."""
+    rig = support.Rig(sensors=(PRESSURE_SENSOR,))
+    at_pressure(rig, 0, 5)
+    assert rig.do("load", order(vtbi_ul=9_000), 7) == rig.do("start", 7) == OK
+    at_pressure(rig, 2_000, 20)
+    pressure_pa = 2_000
+    while rig.controller.state == INFUSING:
+        pressure_pa += 3_000
+        at_pressure(rig, pressure_pa, 1)
+    return rig
+
+
 MAKERS = {
     IDLE: support.Rig,
     PROGRAMMED: programmed,
@@ -161,6 +187,7 @@ MAKERS = {
     WAITING: waiting,
     STOPPING: stopping,
     PRIMING: priming,
+    RELIEVING: relieving,
 }
 COMMANDS = {
     "load": (order(), 8),
@@ -209,6 +236,7 @@ ACCEPTED = {
     (STOPPING, "stop"): STOPPED,
     (PRIMING, "pause"): STOPPED,
     (PRIMING, "stop"): STOPPED,
+    (RELIEVING, "stop"): ALARM,
 }
 
 
@@ -253,8 +281,10 @@ def test_nothing_starts_by_itself(state):
     rig = MAKERS[state]()
     made = len(rig.stepper.made_edges_us())
     rig.run(10_000)
-    rig.tick(SMALL_INT_LIMIT // 2)
     assert rig.controller.state == state
+    rig.tick(SMALL_INT_LIMIT // 2)
+    # A program that nobody starts is dropped.
+    assert rig.controller.state == (IDLE if state == PROGRAMMED else state)
     assert len(rig.stepper.made_edges_us()) == made
 
 
@@ -1239,3 +1269,302 @@ def test_a_dose_that_would_follow_at_once_on_a_late_one_is_missed():
     rig.run(100_000)
     assert rig.codes().count(journal.DOSE_MISSED) == 1
     assert rig.controller.delivered_steps(INFUSED) == SYRINGE.steps_for_ul(1_000)
+
+
+# -- reminders ----------------------------------------------------------------------------------
+
+NEAR_END = (journal.ALARM_RAISED, alarms.NEAR_END, 0)
+NEAR_END_IS_OVER = (journal.ALARM_ENDED, alarms.NEAR_END, 0)
+
+
+def is_set(rig: support.Rig, number: int) -> bool:
+    return bool(rig.controller.active_alarms >> number & 1)
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from([SYRINGE, HEAD]),
+    st.integers(361, 700),
+    st.sampled_from([0, 1, 2, 3]),
+    st.sampled_from([1_000, 20_000, 90_000]),
+    st.integers(0, 150_000),
+)
+def test_an_infusion_says_so_before_its_end(parts, duration_s, near_end_min, rate_ul_h, pause_ms):
+    vtbi_ul = rate_ul_h * duration_s // 3_600 + 1
+    rig = support.Rig()
+    assert rig.controller.choose(0, 0, near_end_min) == OK
+    program = order(rate_ul_h, vtbi_ul, KVO_OFF, vtbi_ul + 40_000, parts)
+    assert rig.do("load", program, 7) == rig.do("start", 7) == OK
+    core = rig.controller
+    # A pause keeps what is left, and the stroke of a head that is finished first is waited for.
+    rig.run(pause_ms)
+    assert rig.do("pause") == OK
+    while core.state != PAUSED:
+        rig.run(100)
+    rig.run(60_000)
+    assert rig.do("resume") == OK
+    while core.state != COMPLETED and core.active_alarms == 0:
+        rig.run(100)
+    if near_end_min:
+        # What is planned is ahead by the horizon; one step more is counted, of 0.5 s at 1 mL/h.
+        near_s = (HORIZON_MS + QUANTUM_MS) / 1000 + 0.6
+        assert abs(core.remaining_s() - 60 * near_end_min) <= near_s + 0.5
+        assert core.active_alarms == 1 << alarms.NEAR_END
+    while core.state != COMPLETED:
+        rig.run(1_000)
+    assert (
+        rig.events().count(NEAR_END) == rig.events().count(NEAR_END_IS_OVER) == (near_end_min > 0)
+    )
+    assert core.active_alarms == 1 << alarms.END_OF_INFUSION
+
+
+def test_the_warning_of_the_end_ends_with_the_vtbi_where_kvo_goes_on():
+    rig = infusing(rate_ul_h=60_000, vtbi_ul=10_000, content_ul=60_000)
+    rig.run(418_000)
+    assert rig.controller.active_alarms == 0
+    rig.run(2_000)
+    assert rig.controller.active_alarms == 1 << alarms.NEAR_END
+    # It is a remark: nothing is refused for it.
+    assert rig.do("bolus", 20, 60_000, 0) == OK
+    rig.run(181_000)
+    assert rig.controller.state == KEEPING_OPEN
+    assert rig.controller.active_alarms == 1 << alarms.END_OF_INFUSION
+
+
+def test_the_warning_of_the_end_goes_by_the_rate_that_now_holds():
+    rig = infusing(rate_ul_h=60_000, vtbi_ul=10_000)
+    rig.run(99_000)
+    # 8.3 mL at 150 mL/h take 200 s, at 170 mL/h 176 s.
+    assert rig.do("set_rate", 150_000) == OK
+    rig.run(1_000)
+    assert not is_set(rig, alarms.NEAR_END)
+    assert rig.do("set_rate", 170_000) == OK
+    rig.run(100)
+    assert is_set(rig, alarms.NEAR_END)
+
+
+@pytest.mark.parametrize(
+    ("key", "rate_ul_h"),
+    [
+        # 1.8 million steps, and 18,000 in four hours.
+        ((1, "terumo-1", "m5-0.8-32"), 1_000),
+        ((1, "terumo-1", "m5-0.8-32"), 10),
+        # 42 steps.
+        ((1, "terumo-60", "t8-8mm-16"), 10),
+        # 460 million: the most that there can be.
+        ((2, "masterflex-ls-13", "direct-32"), 1_200_000),
+    ],
+)
+def test_the_warning_of_the_end_reckons_with_any_number_of_steps(key, rate_ul_h):
+    parts = mechanism.build(*key)
+    rate_ul_h = min(rate_ul_h, parts.greatest_rate_ul_h)
+    rig = support.Rig()
+    assert rig.controller.choose(0, 0, 240) == OK
+    vtbi_ul = 9 * rate_ul_h
+    content_ul = parts.capacity_ul or 9_000_000
+    program = order(rate_ul_h, max(vtbi_ul, 100), KVO_OFF, content_ul, parts, containers=99)
+    assert rig.do("load", program, 7) == rig.do("start", 7) == OK
+    rig.run(2_000)
+    # Nobody waits for five hours: what is left is brought near.
+    step_s = Fraction(36 * parts.nl_num, 10 * parts.nl_den * rate_ul_h)
+    for left_s, is_warned_of in ((14_406 + 2 * step_s, False), (14_394 - 2 * step_s, True)):
+        left = int(left_s / step_s)
+        motion = rig.controller.motion
+        motion.left_millions, motion.left_rest = divmod(left, 1_000_000)
+        rig.run(150)
+        assert is_set(rig, alarms.NEAR_END) == is_warned_of
+
+
+@pytest.mark.parametrize(("vtbi_ul", "is_warned_of"), [(5_990, 0), (6_010, 1)])
+def test_the_end_of_a_short_infusion_is_not_warned_of(vtbi_ul, is_warned_of):
+    # Twice the three minutes are 6 mL at 60 mL/h.
+    rig = infusing(rate_ul_h=60_000, vtbi_ul=vtbi_ul)
+    rig.run(400_000)
+    assert rig.events().count(NEAR_END) == is_warned_of
+
+
+def test_a_stop_ends_no_more_than_the_next_program_the_warning_of_the_end():
+    rig = infusing(rate_ul_h=60_000, vtbi_ul=10_000)
+    rig.run(430_000)
+    assert rig.do("stop") == OK
+    assert rig.do("load", order(), 8) == OK
+    assert rig.controller.active_alarms == 0
+
+
+def test_a_long_pause_is_reminded_of_until_somebody_comes():
+    rig = paused()
+    rig.run(899_000)
+    assert rig.controller.active_alarms == 0
+    rig.run(1_100)
+    assert rig.controller.active_alarms == 1 << alarms.PAUSED_LONG
+    # It is put off for as long again.
+    rig.run(100_000)
+    assert rig.do("acknowledge") == OK
+    assert rig.controller.state == PAUSED
+    assert rig.controller.active_alarms == 0
+    rig.run(899_000)
+    assert rig.controller.active_alarms == 0
+    rig.run(1_100)
+    assert rig.controller.active_alarms == 1 << alarms.PAUSED_LONG
+    assert rig.codes().count(journal.ALARM_RAISED) == 2
+    assert rig.do("resume") == OK
+    assert rig.controller.active_alarms == 0
+
+
+def test_a_long_pause_counts_from_the_last_one():
+    rig = paused()
+    rig.run(800_000)
+    assert rig.do("resume") == OK
+    rig.run(1_000)
+    assert rig.do("pause") == OK
+    rig.run(800_000)
+    assert rig.controller.active_alarms == 0
+    rig.run(100_100)
+    assert rig.controller.active_alarms == 1 << alarms.PAUSED_LONG
+    assert rig.do("stop") == OK
+    assert rig.controller.active_alarms == 0
+
+
+def test_a_pause_after_an_alarm_is_one_from_its_acknowledgement_on():
+    rig = in_alarm()
+    rig.run(2_000_000)
+    assert not is_set(rig, alarms.PAUSED_LONG)
+    assert rig.do("acknowledge") == OK
+    rig.run(899_000)
+    assert rig.controller.active_alarms == 0
+    rig.run(1_100)
+    assert rig.controller.active_alarms == 1 << alarms.PAUSED_LONG
+
+
+def test_a_program_that_waits_for_its_start_is_reminded_of_and_then_dropped():
+    rig = programmed()
+    rig.run(299_000)
+    assert rig.controller.active_alarms == 0
+    rig.run(1_100)
+    assert rig.controller.active_alarms == 1 << alarms.IDLE_LONG
+    assert rig.controller.state == PROGRAMMED
+    rig.run(299_000)
+    assert rig.controller.state == PROGRAMMED
+    rig.run(1_000)
+    core = rig.controller
+    assert (core.state, core.program_id, core.active_alarms) == (IDLE, 0, 0)
+    assert core.mechanism() is None
+    assert core.prescribed() is None
+    assert core.content_ul() == core.remaining_s() == 0
+    ended = (journal.ALARM_ENDED, alarms.IDLE_LONG, 0)
+    assert rig.events()[-2:] == [ended, (journal.PROGRAM_DROPPED, 0, 0)]
+    # Neither its own name nor the lack of one starts anything.
+    assert rig.do("start", 7) == rig.do("start", 0) == WRONG_STATE
+    assert rig.do("load", order(), 8) == rig.do("start", 8) == OK
+    rig.run(3_000)
+    assert core.delivered_steps(INFUSED) > 0
+
+
+def test_who_acknowledges_the_reminder_has_another_ten_minutes():
+    rig = programmed()
+    rig.run(500_000)
+    assert rig.do("acknowledge") == OK
+    assert rig.controller.active_alarms == 0
+    rig.run(299_000)
+    assert rig.controller.active_alarms == 0
+    rig.run(300_000)
+    assert rig.controller.state == PROGRAMMED
+    assert rig.do("start", 7) == OK
+    assert rig.controller.active_alarms == 0
+
+
+def test_a_reset_by_the_watchdog_is_told_until_it_is_acknowledged():
+    rig = support.Rig()
+    rig.controller = controller.Controller(rig.stepper, 0, controller.WATCHDOG)
+    assert rig.events() == [
+        (journal.BOOTED, controller.WATCHDOG, 0),
+        (journal.ALARM_RAISED, alarms.WATCHDOG_RESET, 0),
+    ]
+    assert rig.controller.state == IDLE
+    assert rig.do("acknowledge") == OK
+    assert rig.controller.active_alarms == 0
+    assert rig.controller.state == IDLE
+
+
+# -- what a person chooses ----------------------------------------------------------------------
+
+
+def test_the_sound_is_paused_once_for_what_is_active():
+    rig = in_alarm()
+    core = rig.controller
+    signals = core.annunciator
+    signals.look(0, core.active_alarms)
+    assert signals.sound == signals.light == alarms.HIGH
+    assert core.pause_audio() == OK
+    assert rig.events()[-1] == (journal.AUDIO_PAUSED, 0, 0)
+    assert core.pause_audio() == WRONG_STATE
+    assert rig.codes().count(journal.AUDIO_PAUSED) == 1
+    signals.look(100, core.active_alarms)
+    assert signals.audio_paused
+    assert (signals.sound, signals.light) == (0, alarms.HIGH)
+    # The pump stays as it was: a pause of the sound is no acknowledgement.
+    assert core.state == ALARM
+    assert core.active_alarms == 1 << alarms.INTERLOCK_OPEN
+
+
+def test_no_sound_is_paused_where_there_is_none():
+    rig = infusing()
+    rig.controller.annunciator.look(0, rig.controller.active_alarms)
+    before = face(rig)
+    assert rig.controller.pause_audio() == WRONG_STATE
+    assert face(rig) == before
+
+
+@pytest.mark.parametrize("state", MAKERS, ids=STATE_NAMES)
+def test_settings_are_chosen_where_nothing_flows(state):
+    rig = MAKERS[state]()
+    rig.tick()
+    core = rig.controller
+    before = face(rig)
+    answer = core.choose(2, 3, 7)
+    chosen = (core.restarts, core.occlusion_level, core.near_end_min)
+    if state in HALTED:
+        assert answer == OK
+        assert chosen == (2, 3, 7)
+        assert rig.events()[-1] == (journal.SETTINGS_CHANGED, 2, 3)
+        assert face(rig)[:-1] == before[:-1]
+    else:
+        assert answer == WRONG_STATE
+        assert chosen == (0, 0, controller.NEAR_END_MIN)
+        assert face(rig) == before
+
+
+def test_settings_are_not_chosen_while_pressure_is_taken_off():
+    rig = relieving()
+    while rig.controller.motion.running:
+        at_pressure(rig, 40_000, 1)
+    assert rig.controller.state == RELIEVING
+    assert rig.controller.choose(2, 3, 7) == WRONG_STATE
+
+
+@pytest.mark.parametrize("level", range(10))
+def test_a_pressure_limit_that_is_chosen_holds_for_what_is_loaded_and_what_comes(level):
+    rig = programmed()
+    core = rig.controller
+    assert core.monitor.level_pa == monitor.DEFAULT_LEVEL_PA
+    assert core.choose(0, level, 3) == OK
+    expected_pa = OCCLUSION_LEVELS_PA[level - 1] if level else monitor.DEFAULT_LEVEL_PA
+    assert core.monitor.level_pa == expected_pa
+    assert rig.do("load", order(), 8) == OK
+    assert core.monitor.level_pa == expected_pa
+
+
+def test_the_warning_of_the_end_that_is_chosen_holds_for_what_is_loaded():
+    rig = programmed(rate_ul_h=60_000, vtbi_ul=10_000)
+    # Not one that is less than twice as long.
+    assert rig.controller.choose(0, 0, 6) == OK
+    assert rig.do("start", 7) == OK
+    rig.run(590_000)
+    assert NEAR_END not in rig.events()
+    rig = programmed(rate_ul_h=60_000, vtbi_ul=10_000)
+    assert rig.controller.choose(0, 0, 5) == OK
+    assert rig.do("start", 7) == OK
+    rig.run(298_000)
+    assert NEAR_END not in rig.events()
+    rig.run(4_000)
+    assert NEAR_END in rig.events()

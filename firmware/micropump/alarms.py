@@ -83,7 +83,7 @@ ALARMS = (
      "The door or cassette is open; the pump has stopped"),
     (BATTERY_LOW, "battery_low", LOW, NO_ACTION, BY_CONDITION,
      "The battery is low: 30 min are left, or less"),
-    (BATTERY_DEPLETED, "battery_depleted", HIGH, STOP, BY_CONDITION,
+    (BATTERY_DEPLETED, "battery_depleted", HIGH, STOP, BY_ACKNOWLEDGE,
      "The battery is empty; the pump has stopped"),
     (OVER_TEMPERATURE, "over_temperature", HIGH, STOP, BY_ACKNOWLEDGE,
      "The pump is too hot and has stopped"),

@@ -128,9 +128,7 @@ GREATEST_STROKE_UL = 100
 UNKNOWN_S = 0xFFFFFFFF
 
 # Alarms of the monitor that end with their cause.
-_WATCHED = alarms.ENDING & (
-    1 << alarms.PARTIAL_OCCLUSION | 1 << alarms.BATTERY_LOW | 1 << alarms.BATTERY_DEPLETED
-)
+_WATCHED = alarms.ENDING & (1 << alarms.PARTIAL_OCCLUSION | 1 << alarms.BATTERY_LOW)
 
 
 class Inputs:
@@ -215,6 +213,7 @@ class Controller:
         self._last_ms = now_ms
         # What was told of the monitor's findings and is still so.
         self._told = 0
+        self._into_steps = 0
         self.restarts = 0
         self.occlusion_level = 0
         self._relief = Relief()
@@ -541,7 +540,7 @@ class Controller:
 
     def choose(self, restarts: int, occlusion_level: int, near_end_min: int) -> int:
         """Settings that a person has chosen; not while anything flows."""
-        if self.motion.running:
+        if self.motion.running or self.state == RELIEVING:
             return WRONG_STATE
         self.restarts = restarts
         self.occlusion_level = occlusion_level
@@ -918,13 +917,19 @@ class Controller:
     def _is_near_end(self) -> bool:
         """Whether what is left of the last phase flows in the time of the warning."""
         motion = self.motion
-        if motion.planning != self._last_flow or motion.left_millions:
+        if motion.planning != self._last_flow:
             return False
         program = motion.program
         if program.phases[motion.planning].is_dose and motion.doses + 1 < program.doses:
             return False
         quanta = self.near_end_min * (_MINUTE_S * 1000 // QUANTUM_MS)
-        return motion.left_rest <= motion.pace_steps(quanta)
+        quanta -= motion.hold_ms() // QUANTUM_MS
+        if quanta <= 0:
+            return False
+        steps = motion.pace_steps(quanta)
+        if motion.left_millions != steps // MILLION:
+            return motion.left_millions < steps // MILLION
+        return motion.left_rest <= steps % MILLION
 
     def _show_phase(self) -> None:
         """The state is that of the phase being delivered."""
@@ -987,7 +992,10 @@ class Controller:
         """Tell what the sensors find; bits of what stops a pump that runs. Allocates nothing."""
         motion = self.motion
         running = motion.running
-        moved = motion.moved
+        # What was taken of a quantum under way comes once more when it is counted.
+        into_steps = motion.into_steps()
+        moved = motion.moved + into_steps - self._into_steps
+        self._into_steps = into_steps
         motion.moved = 0
         found = self.monitor.look(now_ms, moved, running)
         if self.state == RELIEVING:
@@ -1044,6 +1052,8 @@ class Controller:
         self.end_alarm(alarms.IDLE_LONG)
         self.state = IDLE
         self.program_id = 0
+        self.prescription = None
+        self.motion.program = None  # type: ignore[assignment]
         self._note(journal.PROGRAM_DROPPED, 0, 0)
 
     def _stop_for(self, now_ms: int, stops: int) -> None:

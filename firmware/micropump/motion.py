@@ -412,6 +412,13 @@ class Motion:
             steps += self.delivered_millions[bucket] * MILLION + self.delivered_rest[bucket]
         return steps
 
+    def into_steps(self) -> int:
+        """About how many steps of the quantum under way are made, negative backwards."""
+        if not self.running or not self._queued or self._into_ms <= 0:
+            return 0
+        steps = self._slots[self._oldest].steps * min(self._into_ms, QUANTUM_MS) // QUANTUM_MS
+        return -steps if self._is_reverse else steps
+
     def lead_ms(self) -> int:
         """How far ahead of now the stepper has work."""
         return self._queued * QUANTUM_MS - self._into_ms
@@ -422,7 +429,10 @@ class Motion:
         Allocates nothing.
         """
         pace = self._pace
-        return pace.steps * quanta + pace.parts // (self._step_parts // quanta + 1) + 1
+        # Both parts by as much smaller as it takes for a small integer.
+        cut = pace.parts // (CLOCK_MASK // quanta) + 1
+        part = pace.parts // cut * quanta // (self._step_parts // cut)
+        return pace.steps * quanta + part + 1
 
     def planned_rate_ul_h(self) -> int:
         """The rate at which planning is: the program's and a lane's."""
