@@ -16,6 +16,8 @@ _BLUE, _VERMILION, _GREEN, _INK = "#0072B2", "#D55E00", "#009E73", "#222222"
 _COLOURS = (_BLUE, _VERMILION, _GREEN, "#CC79A7", "#E69F00", "#56B4E9")
 _PUBLISHED_STYLES = ("--", ":")
 _BAR_WIDTH = 0.27
+# Where the published figures can be read.
+_NEAR_ML = 0.35
 _SECONDS_PER_MINUTE = 60.0
 # Of a run so much is shown after the last thing that happened.
 _SHOWN_PART, _SHOWN_S = 1.05, 15.0
@@ -73,7 +75,8 @@ def bolus_figure(disclosure: Disclosure) -> Figure:
                 axes.axhline(each.bolus_ml, color=_INK, ls=style, lw=1.0, label=label)
             axes.set_ylabel("bolus (mL)")
             _finish(axes)
-        near.set_ylim(min(0.0, near.get_ylim()[0]), 0.35)
+        least_ml = min([_bolus_ml(alarm_of(row)) for row in rows for *_, alarm_of in _BARS])
+        near.set_ylim(min(-0.01, 1.1 * least_ml), _NEAR_ML)
         handles, labels = whole.get_legend_handles_labels()
         figure.legend(
             handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5

@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,12 @@ _LEVELS = "30,70,120 kPa"
 _PRESSURES_KPA = {"kPa": 1.0, "bar": 100.0, "mbar": 0.1}
 # What a drug library can have for a threshold.
 _LEAST_LEVEL_KPA, _GREATEST_LEVEL_KPA = 1, 200
+# What the default bench has the friction and the compliance of (docs/physics.md).
+_BENCH_SYRINGE_UL = 50_000
+_OTHER_SIZE = (
+    "the default bench has friction and compliance of a 50 mL syringe: give a smaller one a bench "
+    "file of its own (--bench)"
+)
 _LIST = re.compile(r"\s*([\d.,\s]+?)\s*([^\d.,\s].*?)\s*")
 
 _EPILOG = """\
@@ -163,9 +170,12 @@ def _simulated(args: argparse.Namespace) -> "Disclosure":
     bench = _bench(args, mechanism)
     with Progress(console=remarks, transient=True) as progress:
         task = progress.add_task("closing lines", total=1.0)
-        return disclose(
+        made = disclose(
             bench, mechanism, rates, levels, lambda part: progress.update(task, completed=part)
         )
+    if args.bench or args.head or mechanism.capacity_ul >= _BENCH_SYRINGE_UL:
+        return made
+    return replace(made, notes=(*made.notes, _OTHER_SIZE))
 
 
 def _mechanism(args: argparse.Namespace) -> Mechanism:
