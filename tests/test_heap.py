@@ -6,9 +6,14 @@ import sys
 
 import pytest
 import support
+from sickbed import Sickbed
 
 from micropump import alarms, journal, mechanism
 from micropump.controller import COMPLETED, KEEPING_OPEN, STOPPED
+from micropump.sensing import SENSOR_NAMES
+from micropump_host.bench import benchfile
+from micropump_host.bench.ground import MicroPythonGround
+from micropump_host.bench.sensors import Fault
 
 
 def test_an_hour_of_infusion_allocates_nothing_in_its_ticks():
@@ -57,6 +62,123 @@ HAPPENS = {
     "stroke": {journal.BOLUS_CANCELLED, journal.PAUSED, journal.RESUMED, journal.STOPPED},
     "containers": {journal.CONTAINER_CHANGED, journal.ALARM_RAISED, journal.COMPLETED},
 }  # fmt: skip
+
+
+def reminders(ground=None):
+    """A program that is dropped, one near its end, and a pause that is too long: all events."""
+    bed = Sickbed(sensors=(), ground=ground)
+    try:
+        bed.client.program(mechanism.KIND_SYRINGE, "bd-plastipak-50", 50_000, 7_000, 60_000)
+        bed.wait(601)
+        bed.infuse(60_000, vtbi_ul=7_000)
+        bed.wait(30)
+        bed.client.pause()
+        bed.wait(901)
+        bed.client.resume()
+        bed.wait(400)
+        return list(bed.client.events())
+    finally:
+        bed.bench.close()
+
+
+def mishaps(ground=None):
+    """A line that opens again, a line that stays closed, and each of the other sensors' findings.
+
+    Returns all events, and the names of the alarms that there were.
+    """
+    names = tuple(name for name in SENSOR_NAMES if name != "upstream")
+    bed = Sickbed(sensors=names, ground=ground)
+    suite = bed.bench.suite
+
+    def happens(*events):
+        for event in events:
+            bed.bench.look()
+            suite.apply(event, bed.bench.plant)
+
+    def goes_on():
+        # Whoever comes takes the air out of the line.
+        suite.around.bubbles.clear()
+        bed.wait(3)
+        bed.client.acknowledge()
+        bed.client.resume()
+        bed.wait(10)
+
+    try:
+        bed.client.choose(restarts=1)
+        bed.infuse(60_000)
+        bed.wait(30)
+        for opens in (True, False):
+            bed.plant.occlude()
+            bed.until("relieving", within_s=120)
+            bed.wait(10)
+            if opens:
+                bed.plant.release()
+            bed.until("infusing" if opens else "alarm", within_s=90)
+        bed.plant.release()
+        goes_on()
+        for event, mended in (
+            (benchfile.Bubble(0, 400.0), None),
+            (benchfile.OpenDoor(0), benchfile.CloseDoor(0)),
+            (benchfile.PressEndStop(0), benchfile.ReleaseEndStop(0)),
+            (benchfile.SagRail(0, 3_000.0), benchfile.SagRail(0, 0.0)),
+            (benchfile.StallMotor(0), benchfile.FreeMotor(0)),
+        ):
+            happens(event)
+            bed.until("alarm", within_s=120)
+            if mended:
+                happens(mended)
+            goes_on()
+        for name in ("force", "plunger"):
+            suite.harm(name, Fault.UNPLUGGED)
+            bed.until("alarm", within_s=30)
+            suite.harm(name, None)
+            goes_on()
+        happens(benchfile.UnplugMains(0), benchfile.SetCharge(0, 1.0))
+        bed.until("alarm", within_s=120)
+        events = list(bed.client.events())
+    finally:
+        bed.bench.close()
+    raised = {alarms.ALARMS[event.a][1] for event in events if event.code == journal.ALARM_RAISED}
+    return events, raised
+
+
+MISHAPS = {
+    "occlusion", "air_bubble", "door_open", "end_stop", "motor_supply", "stall", "sensor_fault",
+    "battery_low", "battery_depleted",
+}  # fmt: skip
+
+
+def check_mishaps(ground):
+    """They come to the same as where nothing is locked, and each did happen."""
+    events, raised = mishaps(ground)
+    assert events == mishaps()[0]
+    assert raised == MISHAPS
+    codes = [event.code for event in events]
+    assert codes.count(journal.OCCLUSION_FOUND) == 2
+    assert codes.count(journal.RESTARTED) == codes.count(journal.RELIEVED) == 1
+
+
+def check_reminders(ground):
+    """So do these."""
+    events = reminders(ground)
+    assert events == reminders()
+    raised = [event.a for event in events if event.code == journal.ALARM_RAISED]
+    assert raised == [
+        alarms.IDLE_LONG, alarms.PAUSED_LONG, alarms.NEAR_END, alarms.END_OF_INFUSION,
+    ]  # fmt: skip
+    assert journal.PROGRAM_DROPPED in [event.code for event in events]
+
+
+def ground_of_the_port():
+    return MicroPythonGround(mechanism.KIND_SYRINGE, "t8-2mm-16", 0)
+
+
+def test_sensors_alarms_and_a_relief_allocate_nothing_in_the_ticks():
+    check_mishaps(ground_of_the_port())
+
+
+def test_reminders_allocate_nothing_in_the_ticks():
+    check_reminders(ground_of_the_port())
 
 
 @pytest.mark.parametrize("script", ["hour.py", "therapies.py"])

@@ -10,8 +10,10 @@ import subprocess
 
 import pytest
 import support
+import test_heap
 import test_traces
 
+from micropump_host.bench import ground
 from micropump_host.image import unixport
 from micropump_host.image.log import Log
 from micropump_host.image.sources import Tree
@@ -22,8 +24,8 @@ REQUIRED = os.environ.get("MICROPUMP_REQUIRE_UNIX31") == "1"
 
 needs_port = pytest.mark.usefixtures("port")
 # The board has 32-bit words: its 240 KB are twice as much here. They hold the core too, which the
-# board has in its flash; with 400 KB that is not read to its end, with 420 all goes well.
-HEAP = "heapsize=480K"
+# board has in its flash; with 490 KB that is not read to its end, with 500 all goes well.
+HEAP = "heapsize=560K"
 STRIDE_MS = 10_000
 
 
@@ -62,6 +64,13 @@ class SmallIntGround(support.MicropythonGround):
 def test_the_step_trace_is_the_golden_one_with_the_boards_numbers(order):
     golden = (test_traces.GOLDEN / f"{order.name}.txt").read_text()
     assert test_traces.text_of(order, SmallIntGround) == golden
+
+
+@needs_port
+@pytest.mark.parametrize("check", [test_heap.check_mishaps, test_heap.check_reminders])
+def test_sensors_and_reminders_do_with_the_boards_numbers(check, monkeypatch):
+    monkeypatch.setattr(ground, "find_micropython", lambda: str(PROGRAM))
+    check(test_heap.ground_of_the_port())
 
 
 def in_the_port(source: str) -> str:

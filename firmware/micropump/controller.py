@@ -1174,7 +1174,7 @@ class Controller:
         steps = max(1, min(parts.steps_for_nl(CHECK_NL), left_steps))
         self._pushed_steps += steps
         bucket = self.motion.program.phases[self.motion.planning].bucket
-        self.motion.finish_stroke(now_ms, min(_CHECK_UL_H, parts.greatest_rate_ul_h), steps, bucket)
+        self.motion.push(now_ms, min(_CHECK_UL_H, parts.greatest_rate_ul_h), steps, bucket)
 
     def _restart(self, now_ms: int) -> None:
         """The line is open again: go on, and count it."""

@@ -279,11 +279,6 @@ class Monitor:
         if new >> UPSTREAM & 1 and self._is_head:
             bits = self.upstream.update(self._ms[UPSTREAM], self._nl[UPSTREAM], value[UPSTREAM])
             found = _set(found, alarms.UPSTREAM_OCCLUSION, bits)
-        if new >> AIR & 1:
-            bits = self.air.update(self._ms[AIR], self._nl[AIR], value[AIR])
-            found = _set(found, alarms.AIR_BUBBLE, bits & Air.BUBBLE)
-            found = _set(found, alarms.AIR_ACCUMULATED, bits & Air.ACCUMULATED)
-            self._ms[AIR] = self._nl[AIR] = 0
         if new >> ENCODER & 1:
             bits = self.stall.update(self._steps, value[ENCODER])
             found = _set(found, alarms.STALL, bits)
@@ -310,6 +305,11 @@ class Monitor:
             self._take_pressure(value[PRESSURE])
         elif new >> FORCE & 1 and not self.sensing.fitted >> PRESSURE & 1:
             self._take_pressure(self._force_pa(value[FORCE]))
+        if new >> AIR & 1:
+            bits = self.air.update(self._ms[AIR], self._nl[AIR], value[AIR])
+            found = _set(found, alarms.AIR_BUBBLE, bits & Air.BUBBLE)
+            found = _set(found, alarms.AIR_ACCUMULATED, bits & Air.ACCUMULATED)
+            self._ms[AIR] = self._nl[AIR] = 0
         if new >> BARREL & 1 and not self._is_head:
             bits = self.barrel.update(self._ms[BARREL], value[BARREL])
             found = _set(found, alarms.SYRINGE_REMOVED, bits & Barrel.REMOVED)

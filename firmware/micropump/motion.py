@@ -362,9 +362,6 @@ class Motion:
 
         If they are the program's own, it waits afterwards for as long as they would have taken.
         """
-        lane = self._stroke
-        lane.bucket = bucket
-        self.begin_lane(lane, rate_ul_h, steps)
         phase = self.program.phases[self.planning]
         if bucket == phase.bucket and self._pace.speed and not phase.quanta:
             # What is less than a quantum is kept for the next time, or each pause would gain it.
@@ -372,6 +369,17 @@ class Motion:
             quantum = self._pace.speed * QUANTUM_MS
             self._hold += parts // quantum
             self._owed = parts % quantum
+        self.push(now_ms, rate_ul_h, steps, bucket)
+
+    def push(self, now_ms: int, rate_ul_h: int, steps: int, bucket: int) -> None:
+        """Give ``steps`` for ``bucket``, and nothing else. Only after ``halt``.
+
+        Of what was drawn back nothing is given early, so the program does not wait. Allocates
+        nothing.
+        """
+        lane = self._stroke
+        lane.bucket = bucket
+        self.begin_lane(lane, rate_ul_h, steps)
         self.finishing = True
         self.start(now_ms)
 
