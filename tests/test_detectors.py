@@ -160,8 +160,9 @@ def test_a_motor_that_stands_is_found_within_the_slack(blocked_after, per_update
         missing += per_update * 4_096 // 3_200
         updates += 1
         assert updates < 100
-    # The slack, a quarter of one update, and what the update that finds it adds.
-    assert missing <= detectors.STALL_SLACK_COUNTS + per_update * 4_096 // 3_200 // 4 + updates + 1
+    # The slack, three quarters of one update, and what the update that finds it adds.
+    of_update = per_update * 4_096 // 3_200
+    assert missing <= detectors.STALL_SLACK_COUNTS + 7 * of_update // 4 + updates + 1
 
 
 @pytest.mark.parametrize("full_steps", [4, 8, -4])

@@ -187,8 +187,9 @@ class Stall:
         beyond = ((angle_counts - self._angle - expected + half) & (ENCODER_COUNTS - 1)) - half
         self._angle = angle_counts
         self.lag_counts = max(-_MOST_COUNTS, min(_MOST_COUNTS, self.lag_counts + beyond))
-        # Steps and angle are not read at one moment: a quarter of the way may lie between.
-        slack_counts = self._slack_counts + abs(expected) // 4
+        # Steps and angle are not read at one moment: of the 100 ms of a cycle up to 75 may lie
+        # between them.
+        slack_counts = self._slack_counts + 3 * abs(expected) // 4
         return self.STALLED if abs(self.lag_counts) > slack_counts else 0
 
 

@@ -195,6 +195,9 @@ class Monitor:
         self.upstream.begin()
         self.disconnection.begin()
         self.stall.begin()
+        if self.sensing.samples_of(ENCODER):
+            # The motor stands: there it begins.
+            self.stall.update(0, self.sensing.value[ENCODER])
         self.by_slope = False
         self.found &= ~_NOT_BEFORE_START
         for sensor in _COUNTED:
