@@ -62,7 +62,7 @@ ALARMS = (
     (NEAR_EMPTY, "near_empty", LOW, NO_ACTION, BY_CONDITION,
      "The container will soon be empty; the pump goes on until it is"),
     (OCCLUSION, "occlusion", HIGH, STOP, BY_ACKNOWLEDGE,
-     "The line is closed; the pump has stopped and takes the pressure off the line"),
+     "The line is closed; the pump has stopped, and a syringe pump takes the pressure off it"),
     (UPSTREAM_OCCLUSION, "upstream_occlusion", HIGH, STOP, BY_ACKNOWLEDGE,
      "The supply is closed or its vent blocked; the pump has stopped"),
     (PARTIAL_OCCLUSION, "partial_occlusion", MEDIUM, NO_ACTION, BY_CONDITION,

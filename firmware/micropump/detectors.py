@@ -171,6 +171,7 @@ class Stall:
         self.lag_counts = 0
         self._angle = -1
         self._rest = 0
+        self._before_counts = 0
 
     def update(self, moved_steps: int, angle_counts: int) -> int:
         """Take the microsteps since the update before and the angle now; STALLED or 0."""
@@ -188,8 +189,10 @@ class Stall:
         self._angle = angle_counts
         self.lag_counts = max(-_MOST_COUNTS, min(_MOST_COUNTS, self.lag_counts + beyond))
         # Steps and angle are not read at one moment: of the 100 ms of a cycle up to 75 may lie
-        # between them.
-        slack_counts = self._slack_counts + 3 * abs(expected) // 4
+        # between them, at the speed of this one or of the one before.
+        way_counts = max(abs(expected), self._before_counts)
+        self._before_counts = abs(expected)
+        slack_counts = self._slack_counts + 3 * way_counts // 4
         return self.STALLED if abs(self.lag_counts) > slack_counts else 0
 
 

@@ -12,7 +12,7 @@ from . import alarms, boluses, journal, library, mechanism, prescription, therap
 from . import program as programs
 from . import shelf as shelf_
 from .controller import OK, WRONG_STATE, Controller
-from .occlusion import GREATEST_COMPLIANCE_NL_KPA, bolus_nl, expected_alarm_ms
+from .occlusion import bolus_nl, expected_alarm_ms
 from .prescription import LimitError, Prescription
 from .sensing import SENSORS
 from .shelf import ShelfError
@@ -501,8 +501,7 @@ class Link:
         if not program or not monitor.has_pressure:
             return (0,) * 8
         rate_ul_h = program.peak_ul_h()
-        softest = GREATEST_COMPLIANCE_NL_KPA
-        hardest = monitor.least_nl_kpa()
+        hardest, softest = monitor.compliances_nl_kpa()
         level_pa = monitor.level_pa
         slope_pa = monitor.occlusion.slope_rise_pa(rate_ul_h) if monitor.sees_slope else 0
         rise_pa = min(level_pa, slope_pa) if slope_pa else level_pa

@@ -46,6 +46,9 @@ STICK_SLIP_MN = 10_000
 # smaller syringes too.
 _MEASURED_MM2 = 550
 _LEAST_OF_ANY_NL_KPA = 1_500
+# A line alone, behind a head: an estimate, as in ``micropump plan``.
+LEAST_LINE_NL_KPA = 1_000
+GREATEST_LINE_NL_KPA = 3_000
 # Three lithium cells at 3.6 and 3.4 V: a sixth and a twentieth of their charge. Estimates.
 BATTERY_LOW_MV = 10_800
 BATTERY_DEPLETED_MV = 10_200
@@ -182,6 +185,12 @@ class Monitor:
         self.air.configure((air_ul or DEFAULT_BUBBLE_UL) * 1000)
         self.stall.configure(parts.steps_per_rev)
         self.barrel.configure(parts.outer_um)
+
+    def compliances_nl_kpa(self) -> tuple:
+        """The least and the greatest that may be pressed into; behind a head, only a line."""
+        if self._is_head:
+            return LEAST_LINE_NL_KPA, GREATEST_LINE_NL_KPA
+        return self.least_nl_kpa(), GREATEST_COMPLIANCE_NL_KPA
 
     def least_nl_kpa(self) -> int:
         """The least compliance of syringe and line, by the plunger's area; nL/kPa."""

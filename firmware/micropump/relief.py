@@ -16,7 +16,7 @@ that is not lost in the free play. If all of it is back and none is held, the li
 SHARE_PERCENT = 90
 MOST_PORTIONS = 40
 # Free play of screw and plunger clamp, and what drive and plunger are bent by.
-FREE_PLAY_UM = 700
+FREE_PLAY_UM = 1_000
 # As near to the pressure before as a reading tells.
 NEAR_PA = 500
 # Samples after a portion that are waited for, and how long at most.
