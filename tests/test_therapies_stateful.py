@@ -18,6 +18,7 @@ from micropump import boluses, mechanism, therapy
 from micropump.controller import (
     ALARM,
     COMPLETED,
+    DROPPED_S,
     IDLE,
     INFUSING,
     INTERLOCK,
@@ -578,6 +579,10 @@ class Therapies(RuleBasedStateMachine):
         self.rig.inputs = self.rig.controller.inputs
         self.rig.inputs.interlock_open, self.rig.inputs.driver_fault = self.inputs_were
         self.books = None
+        # How often the motor had begun when the last program was dropped.
+        self.begun = 0
+        # Since when a program waits for its start.
+        self.waits_ms = self.now_ms
         self.seen = self.cut = 0
         self.pending = []
         self.may_start = self.may_resume = False
@@ -651,10 +656,15 @@ class Therapies(RuleBasedStateMachine):
         assert not core.motion.mismatch
         assert core.motion.running == (self.state not in STANDING)
         assert self.state != ALARM or core.active_alarms
+        if self.books and self.state == IDLE:
+            self.drop()
         books = self.books
         if books is None:
-            assert not self.stepper.begun_ms
+            assert len(self.stepper.begun_ms) == self.begun
             return
+        if self.state == PROGRAMMED:
+            # Seconds of the pump's time are whole ones.
+            assert self.rig.now_ms - self.waits_ms <= 1000 * DROPPED_S + 999
         if self.state in STANDING:
             assert not self.pending
         buckets = [core.delivered_steps(bucket) for bucket in range(BUCKETS)]
@@ -674,6 +684,17 @@ class Therapies(RuleBasedStateMachine):
                 # The VTBI's end is no reason to cut short what was granted of it.
                 assert books.is_bolus_given(books.halts - 1)
                 assert books.is_demand_given(books.halts - 1)
+
+    def drop(self):
+        """Nobody started a program for ten minutes: it is gone, and nothing of it was made."""
+        assert self.may_start
+        assert self.rig.now_ms - self.waits_ms >= 1000 * DROPPED_S - 999
+        assert not self.books.edges
+        assert self.core.program_id == 0
+        event("dropped")
+        self.books = None
+        self.begun = len(self.stepper.begun_ms)
+        self.may_start = False
 
     def passes(self, ms, lateness=lambda: 0):
         """Ticks when they are due, or somewhat later."""
@@ -703,6 +724,8 @@ class Therapies(RuleBasedStateMachine):
             assert after == before, (name, values, answer)
         elif name == "change_container":
             self.books.fill(*values)
+        elif name == "acknowledge":
+            self.waits_ms = self.rig.now_ms
         self.collect()
         self.look()
         return answer
@@ -753,6 +776,7 @@ class Therapies(RuleBasedStateMachine):
             self.ids += 1
             self.primary_id = self.ids
             self.may_start, self.may_resume = True, False
+            self.waits_ms = self.rig.now_ms
         return answer
 
     @precondition(lambda self: self.state == PROGRAMMED)
