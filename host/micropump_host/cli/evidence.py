@@ -136,7 +136,7 @@ def _write(out: Path, summary: dict[str, Any], rows: "dict[str, list[Row]]") -> 
         for name, curve in summary["curves"].items()
         if curve["cases"] and curve["open"]
     }
-    times = figure_to_svg(times_figure(occlusions))
+    times = figure_to_svg(times_figure(occlusions)) if occlusions else ""
     sections = (
         *_sections(summary, times),
         Section(
@@ -152,7 +152,8 @@ def _write(out: Path, summary: dict[str, Any], rows: "dict[str, list[Row]]") -> 
             json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8"
         )
         for name, svg in (*curves.items(), ("times", times)):
-            (out / f"{name}.svg").write_text(svg, encoding="utf-8")
+            if svg:
+                (out / f"{name}.svg").write_text(svg, encoding="utf-8")
         (out / "report.html").write_text(page, encoding="utf-8")
     except OSError as error:
         raise MicropumpError(
@@ -204,7 +205,7 @@ def _sections(summary: dict[str, Any], times: str) -> "list[Section]":
         Section(
             "What was done on purpose",
             "Of a kind that cannot be seen, or is to be none, nothing is to be noticed.",
-            figures=(times,),
+            figures=(times,) if times else (),
             tables=(
                 _kinds_table(injected["kinds"]),
                 _bands_table(injected["occlusions"]),

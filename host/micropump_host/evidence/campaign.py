@@ -130,6 +130,7 @@ def _case_row(kind: str, seed: str, job: Job) -> Row:
         "at_s": round(case.at_s, 1),
         "within_s": round(case.within_s, 1),
         "level_s": round(case.level_s, 1),
+        "spoilt": any(alarm.name in case.names for alarm in outcome.before),
         "before": [_found_row(alarm) for alarm in outcome.before],
         "found": found.name if found else None,
         "by_slope": found.by_slope if found else False,

@@ -47,6 +47,8 @@ _PARTIAL_S = 300.0
 _LATE = 1.4
 _FULL_STEPS_LOST = 4
 _ENCODER_TURN = 4096
+# Bubbles from here on are told from those of 50 µL.
+_LEAST_KNOWN_UL = 25.0
 # A sensor that is off by its zero and its drifts still has this above ambient.
 _VISIBLE_PA = DISCONNECTION_BASELINE_PA + 600
 _INVISIBLE_PA = DISCONNECTION_BASELINE_PA - 600
@@ -200,8 +202,11 @@ def _air_run(rng: random.Random) -> Injected:
 
 def _accumulated(rng: random.Random) -> Injected:
     """Bubbles below the limit of one, more than 1 mL within a quarter of an hour."""
-    infusion = draw_infusion(rng, Wish(rate_ul_h=(15_000.0, 300_000.0), steady=True))
-    infusion = dataclasses.replace(_without_specks(infusion), bubble_ul=500)
+    wish = Wish(rate_ul_h=(15_000.0, 300_000.0), steady=True)
+    # What wide rollers' strokes move at once is no bubble's volume.
+    while uncounted_ul(infusion := _without_specks(draw_infusion(rng, wish))) < _LEAST_KNOWN_UL:
+        pass
+    infusion = dataclasses.replace(infusion, bubble_ul=500)
     at_s = _soon_s(rng, infusion, 1.0)
     events: list[BenchEvent] = []
     sum_ul = 0.0
@@ -220,7 +225,7 @@ def _accumulated(rng: random.Random) -> Injected:
 def _small_bubbles(rng: random.Random) -> Injected:
     """Fifty bubbles too small to count, more than 1 mL together where that can be."""
     wish = Wish(rate_ul_h=(5_000.0, 300_000.0), steady=True, resting=True)
-    while uncounted_ul(infusion := _without_specks(draw_infusion(rng, wish))) < 30.0:
+    while uncounted_ul(infusion := _without_specks(draw_infusion(rng, wish))) < _LEAST_KNOWN_UL:
         pass
     events: list[BenchEvent] = []
     later_s = 0.0
@@ -250,7 +255,9 @@ def _without_specks(infusion: Infusion) -> Infusion:
 def _disconnection_of(kind: str, settled_kpa: tuple[float, float]) -> Draw:
     def draw(rng: random.Random) -> Injected:
         wish = Wish(gauge="line", steady=True, resting=True, settled_kpa=settled_kpa)
-        infusion = draw_infusion(rng, wish)
+        # Wide rollers swing the pressure, so that it never settles or is at ambient now and then.
+        while uncounted_ul(infusion := draw_infusion(rng, wish)) < _LEAST_KNOWN_UL:
+            pass
         # It is known where a flow settled once two blocks of half a minute agree.
         settling_s = 150.0 + 5.0 * resistance_pa_s_ul(infusion.bench) * compliance_ul_pa(infusion)
         return Injected(
@@ -274,7 +281,7 @@ def _counts_ul(infusion: Infusion, counts: float) -> float:
 
 def _stall(rng: random.Random) -> Injected:
     infusion = draw_infusion(rng, Wish(steady=True))
-    # The slack, the encoder's noise, and a quarter of what is stepped between two samples.
+    # The slack, the encoder's noise, and a step.
     counts = 70.0 + 4.0 * _ENCODER_TURN / geometry_of(infusion.mechanism).microsteps_per_rev
     within_s = 1.4 * _counts_ul(infusion, counts) / _ul_s(infusion) + PROMPT_S
     at_s = _soon_s(rng, infusion, 1.0)
@@ -288,8 +295,8 @@ def _lost_steps(rng: random.Random) -> Injected:
     four = round(_FULL_STEPS_LOST * geometry.microsteps_per_rev / full_steps)
     counts = four * _ENCODER_TURN / geometry.microsteps_per_rev
     turning = infusion.push_ul / _counts_ul(infusion, 1.0)
-    # A quarter of the way between two samples may be lost unseen.
-    times = max(1, math.ceil((66.0 + turning / 4.0) / counts))
+    # Three quarters of the way between two samples may be lost unseen.
+    times = max(1, math.ceil((66.0 + 0.75 * turning) / counts))
     within_s = 1.4 * _counts_ul(infusion, counts * times) / _ul_s(infusion) + PROMPT_S
     at_s = _soon_s(rng, infusion, 1.0)
     events = (LoseSteps(0.0, four * times),)

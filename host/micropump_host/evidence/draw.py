@@ -34,6 +34,7 @@ from micropump_host.bench.benchfile import (
 from micropump_host.bench.build import line_end
 from micropump_host.bench.mechanics import geometry_of
 from micropump_host.bench.plant import PeristalticGeometry, SyringeGeometry
+from micropump_host.bench.sensors import REFERENCE_C
 
 Gauge = Literal["line", "force"]
 
@@ -258,6 +259,7 @@ def _bench(
     is_syringe = isinstance(geometry, SyringeGeometry)
     bench = default_bench("syringe" if is_syringe else "peristaltic")
     ambient_c = rng.uniform(15.0, 35.0)
+    per_k = rng.uniform(-6.0, 6.0)
     bench = dataclasses.replace(
         bench,
         info=BenchInfo("drawn", rng.getrandbits(62)),
@@ -281,10 +283,11 @@ def _bench(
         ),
         pressure_sensor=dataclasses.replace(
             bench.pressure_sensor,
-            offset_raw=rng.uniform(-50.0, 50.0),
+            # Of its zero the pump has taken what it was where the pump stands.
+            offset_raw=rng.uniform(-50.0, 50.0) - per_k * (ambient_c - REFERENCE_C),
             noise_raw=rng.uniform(6.0, 24.0),
             drift_raw_per_h=rng.uniform(-2.0, 2.0),
-            drift_raw_per_k=rng.uniform(-6.0, 6.0),
+            drift_raw_per_k=per_k,
         ),
         air_sensor=dataclasses.replace(
             bench.air_sensor,

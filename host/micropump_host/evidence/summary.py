@@ -139,21 +139,24 @@ def _whole(rows: list[Row]) -> Summary:
     }
 
 
-def _spoilt(row: Row) -> list[Row]:
+def _early(row: Row) -> list[Row]:
     """Alarms before anything was done, beside those of lines that are at ambient."""
     return [found for found in row["before"] if found["counted_as"] != AT_AMBIENT]
 
 
-def _injected(rows: list[Row]) -> Summary:
+def _injected(all_rows: list[Row]) -> Summary:
+    # The alarm had been there before: there is nothing to be noticed any more.
+    rows = [row for row in all_rows if not row["spoilt"]]
     counted = [row for row in rows if row["counts"]]
     kinds = {kind: _kind(kind, [row for row in rows if row["kind"] == kind]) for kind in KINDS}
     missed = [row for row in counted if row["found"] is None and row["kind"] in MUST]
     must = [row for row in counted if row["kind"] in MUST]
     # What is to be none and is one.
     false = [row for row in rows if row["kind"] == "bubbles below 50 µL" and row["found"]]
-    false += [row for row in rows if any(found["name"] in MUST_NOT for found in _spoilt(row))]
+    false += [row for row in all_rows if any(found["name"] in MUST_NOT for found in _early(row))]
     return {
         "cases": len(counted),
+        "spoilt": len(all_rows) - len(rows),
         "kinds": {kind: figures for kind, figures in kinds.items() if figures["cases"]},
         "missed": missed,
         "others_missed": [

@@ -106,7 +106,7 @@ SWEEPS = (
     ),
     Sweep(
         "air", "air in the sensor's window, ‰", sensing.AIR,
-        (210, 250, 300, 400, 500, 600, 700, 800, 900, 1_000, 1_020),
+        (210, 250, 300, 400, 500, 600, 700, 800, 900, 1_000, 1_200),
         detectors.AIR_ON_PERMILLE, _air,
     ),
     Sweep(
