@@ -7,12 +7,13 @@ handed in, a command is judged at the time that comes with it, and a refusal cha
 
 from . import alarms, journal
 from .annunciator import Annunciator, by_number
+from .backoff import BUSY, IS_OPEN, BackOff
 from .boluses import LIMIT_REACHED, Boluses
 from .journal import Journal
 from .mechanism import KIND_PERISTALTIC, Mechanism
 from .monitor import AT_REST, Monitor
 from .motion import Motion
-from .occlusion import GREATEST_COMPLIANCE_NL_KPA, OCCLUSION_LEVELS_PA
+from .occlusion import OCCLUSION_LEVELS_PA
 from .prescription import NO_LIBRARY, OUTSIDE_BIT, Confirming, Prescription, bits_of
 from .program import (
     BOLUS,
@@ -28,15 +29,6 @@ from .program import (
     STEPPED,
     Phase,
     Program,
-)
-from .relief import (
-    CHECK_AFTER_MS,
-    CHECK_HELD_PA,
-    CHECK_HOLD_MS,
-    CHECK_NL,
-    SETTLE_MS,
-    SETTLE_SAMPLES,
-    Relief,
 )
 from .sensing import SENSORS
 from .therapy import (
@@ -103,17 +95,6 @@ _MINUTE_S = 60
 # How often it may start again by itself is counted within this time (Alaris 8015).
 RESTARTS_WITHIN_S = 600
 MOST_RESTARTS = 9
-# As fast as pressure is taken off: twice as fast is no better, and a stop takes a quantum's steps.
-RELIEF_UL_H = 600_000
-_CHECK_UL_H = 100_000
-
-# The steps of a relief.
-_DRAWING = 1
-_SETTLING = 2
-_WAITING = 3
-_PUSHING = 4
-_HOLDING = 5
-
 # A container is near its end when it holds less than flows in this time, and at least 1 mL (the
 # figure of the Open PCA Pump requirements), or a tenth of a smaller one.
 NEAR_EMPTY_S = 600
@@ -216,14 +197,7 @@ class Controller:
         self._into_steps = 0
         self.restarts = 0
         self.occlusion_level = 0
-        self._relief = Relief()
-        self._relieving = 0
-        self._relief_ms = 0
-        self._relief_from = 0
-        self._samples = 0
-        self._held_pa = 0
-        self._pushed_steps = 0
-        self._unchecked = False
+        self._back_off = BackOff(self.motion, self.monitor)
         self._restarts_s = [-RESTARTS_WITHIN_S] * MOST_RESTARTS
         # Since when it is paused, or waits for its start.
         self._since_s = 0
@@ -1035,7 +1009,11 @@ class Controller:
             if stops or self.inputs.interlock_open or self.inputs.driver_fault:
                 self._end_relief(now_ms)
             else:
-                self._go_on_relieving(now_ms)
+                outcome = self._back_off.look(now_ms)
+                if outcome == IS_OPEN:
+                    self._restart(now_ms)
+                elif outcome != BUSY:
+                    self._end_relief(now_ms)
             return
         waited_s = self.uptime_s - self._since_s
         if self.state == PAUSED:
@@ -1071,134 +1049,47 @@ class Controller:
             return
         self._note(journal.OCCLUSION_FOUND, pressure_pa, rise_pa)
         if self.motion.program.mechanism.kind != KIND_PERISTALTIC and not self._ended:
-            self._begin_relief(now_ms, pressure_pa, rate_ul_h)
+            self.state = RELIEVING
+            may_check = self._recent_restarts() < self.restarts
+            if self._back_off.begin(now_ms, pressure_pa, rate_ul_h, may_check) != BUSY:
+                self._end_relief(now_ms)
 
-    # -- taking the pressure off ------------------------------------------------------------------
-
-    def _begin_relief(self, now_ms: int, pressure_pa: int, rate_ul_h: int) -> None:
-        target_pa = self.monitor.relief_target_pa(rate_ul_h)
-        least_nl_kpa = self.monitor.least_nl_kpa()
-        area_mm2 = self.motion.program.mechanism.area_mm2
-        self._relief.begin(
-            pressure_pa, target_pa, least_nl_kpa, GREATEST_COMPLIANCE_NL_KPA, area_mm2
-        )
-        self.state = RELIEVING
-        self._unchecked = True
-        self._draw(now_ms)
-
-    def _draw(self, now_ms: int) -> None:
-        """The next portion, or the end of it."""
-        motion = self.motion
-        nl = self._relief.portion_nl(self.monitor.pressure_pa)
-        steps = motion.program.mechanism.steps_for_nl(nl)
-        if not steps:
-            self._relieved(now_ms)
-            return
-        self._relieving = _DRAWING
-        self._relief_from = self._retracted()
-        parts = motion.program.mechanism
-        motion.relieve(now_ms, min(RELIEF_UL_H, parts.greatest_rate_ul_h), steps)
-
-    def _retracted(self) -> int:
-        # A relief is less than a million steps, and so is what was drawn back before it.
-        return self.motion.delivered_rest[RETRACTED]
+    # -- a closed line ----------------------------------------------------------------------------
 
     def _end_portion(self, now_ms: int) -> None:
-        """What was asked of the motor is made: drawn back, or pushed for a check."""
+        """What the back-off asked of the motor is made."""
         self._halt(now_ms)
-        if self._relieving == _DRAWING:
-            self._take_back()
+        self._back_off.portion_is_made(now_ms)
         if self.state == ALARM:
             # Another number of steps than was planned.
-            return
-        self._relieving = _SETTLING if self._relieving == _DRAWING else _HOLDING
-        self._relief_ms = now_ms
-        self._samples = self.monitor.pressure_samples
-
-    def _take_back(self) -> None:
-        drawn = self._retracted() - self._relief_from
-        if drawn < 0:
-            drawn += MILLION
-        self._relief.drawn_steps += drawn
-        self.motion.take_back(drawn)
-
-    def _go_on_relieving(self, now_ms: int) -> None:
-        waited_ms = elapsed_ms(now_ms, self._relief_ms)
-        if self._relieving == _WAITING:
-            if waited_ms >= CHECK_AFTER_MS:
-                self._unchecked = False
-                self._pushed_steps = 0
-                self._held_pa = self.monitor.pressure_pa
-                self._push(now_ms)
-            return
-        settled = self.monitor.pressure_samples - self._samples
-        if settled < SETTLE_SAMPLES and waited_ms < SETTLE_MS:
-            return
-        if settled == 0:
-            # Blind: no further.
             self._end_relief(now_ms)
-        elif self._relieving == _SETTLING:
-            self._draw(now_ms)
-        elif self.monitor.pressure_pa - self._held_pa > CHECK_HELD_PA:
-            if waited_ms < CHECK_HOLD_MS:
-                return
-            # Still closed: what presses is drawn back, and that is the end of it.
-            self._draw(now_ms)
-        elif self._pushed_steps < self._relief.drawn_steps:
-            self._push(now_ms)
-        else:
-            self._restart(now_ms)
-
-    def _relieved(self, now_ms: int) -> None:
-        if self._may_restart_by_itself():
-            self._relieving = _WAITING
-            self._relief_ms = now_ms
-        else:
-            self._end_relief(now_ms)
-
-    def _may_restart_by_itself(self) -> bool:
-        """Whether another restart is allowed within 10 min, and this line not checked before."""
-        if not self._unchecked:
-            return False
-        recent = 0
-        for at_s in self._restarts_s:
-            if self.uptime_s - at_s < RESTARTS_WITHIN_S:
-                recent += 1
-        return recent < self.restarts
-
-    def _push(self, now_ms: int) -> None:
-        """Push a little of what was drawn back, to see whether the line holds it."""
-        self._relieving = _PUSHING
-        parts = self.motion.program.mechanism
-        left_steps = self._relief.drawn_steps - self._pushed_steps
-        steps = max(1, min(parts.steps_for_nl(CHECK_NL), left_steps))
-        self._pushed_steps += steps
-        bucket = self.motion.program.phases[self.motion.planning].bucket
-        self.motion.push(now_ms, min(_CHECK_UL_H, parts.greatest_rate_ul_h), steps, bucket)
-
-    def _restart(self, now_ms: int) -> None:
-        """The line is open again: go on, and count it."""
-        at = 0
-        for number in range(MOST_RESTARTS):
-            if self._restarts_s[number] < self._restarts_s[at]:
-                at = number
-        self._restarts_s[at] = self.uptime_s
-        self._relieving = 0
-        self.end_alarm(alarms.OCCLUSION)
-        self._note(journal.RESTARTED, at + 1, 0)
-        self._run(now_ms)
-        self._look(now_ms)
 
     def _end_relief(self, now_ms: int) -> None:
         """The back-off is at its end, however it came to it: in alarm, at rest."""
         if self.motion.running:
-            drawing = self._relieving == _DRAWING
             self._halt(now_ms)
-            if drawing:
-                self._take_back()
-        self._relieving = 0
+            self._back_off.cut()
         self.state = ALARM
-        self._note(journal.RELIEVED, self._relief.drawn_steps, self.monitor.pressure_pa)
+        self._note(journal.RELIEVED, self._back_off.drawn_steps, self.monitor.pressure_pa)
+
+    def _recent_restarts(self) -> int:
+        recent = 0
+        for at_s in self._restarts_s:
+            if self.uptime_s - at_s < RESTARTS_WITHIN_S:
+                recent += 1
+        return recent
+
+    def _restart(self, now_ms: int) -> None:
+        """The line is open again: go on, and count it."""
+        oldest = 0
+        for number in range(MOST_RESTARTS):
+            if self._restarts_s[number] < self._restarts_s[oldest]:
+                oldest = number
+        self._restarts_s[oldest] = self.uptime_s
+        self.end_alarm(alarms.OCCLUSION)
+        self._note(journal.RESTARTED, self._recent_restarts(), 0)
+        self._run(now_ms)
+        self._look(now_ms)
 
     # -- stopping -----------------------------------------------------------------------------
 

@@ -36,13 +36,11 @@ class Relief:
     """One back-off, from the alarm to its end; allocates nothing once made.
 
     Attributes:
-        drawn_steps: microsteps drawn back so far, those pushed for a check taken off.
         portions: how many there were.
 
     """
 
     def __init__(self) -> None:
-        self.drawn_steps = 0
         self.portions = 0
         self._target_pa = 0
         self._least_nl_kpa = 1
@@ -71,7 +69,6 @@ class Relief:
         free_play_nl = FREE_PLAY_UM * area_mm2
         self._left_nl = free_play_nl + held_nl(pressure_pa - target_pa, greatest_nl_kpa)
         self.portions = 0
-        self.drawn_steps = 0
 
     def portion_nl(self, pressure_pa: int) -> int:
         """What is to be drawn back next, with the line at ``pressure_pa``; 0 for nothing; nL."""
