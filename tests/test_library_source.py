@@ -23,6 +23,7 @@ from micropump_host.library.figures import (
     read_figure,
 )
 from micropump_host.library.model import HOURS, MASS, TIME, UNITS, VOLUME
+from micropump_host.reading.decimals import decimal_parts
 from micropump_host.reading.problems import Problem
 from micropump_host.reading.quantity import QuantityError, exact_text
 from micropump_host.reading.tables import line_of, lines_of
@@ -202,7 +203,7 @@ def test_a_figure_is_exact_in_the_base_of_its_unit(name, per_kg, per_time, count
 @given(st.integers(1, 0xFFFFFFFF), st.integers(-12, 12))
 def test_a_value_is_a_mantissa_and_a_power_of_ten_in_one_way(mantissa, exponent):
     value = mantissa * Fraction(10) ** exponent
-    parts = library.decimal_parts(value)
+    parts = decimal_parts(value)
     if parts is None:
         # Noughts went from the mantissa into an exponent that was at its end.
         assert mantissa % 10 == 0
@@ -219,13 +220,13 @@ def test_a_value_is_a_mantissa_and_a_power_of_ten_in_one_way(mantissa, exponent)
     [Fraction(0), Fraction(-1), Fraction(1, 3), Fraction(2**32), Fraction(1, 10**13), 10**13],
 )
 def test_what_a_pump_cannot_hold_is_no_mantissa_and_power_of_ten(value):
-    assert library.decimal_parts(Fraction(value)) is None
+    assert decimal_parts(Fraction(value)) is None
 
 
 def test_the_greatest_that_a_pump_holds():
-    assert library.decimal_parts(Fraction(2**32 - 1)) == (2**32 - 1, 0)
-    assert library.decimal_parts(Fraction(10**12)) == (1, 12)
-    assert library.decimal_parts(Fraction(1, 10**12)) == (1, -12)
+    assert decimal_parts(Fraction(2**32 - 1)) == (2**32 - 1, 0)
+    assert decimal_parts(Fraction(10**12)) == (1, 12)
+    assert decimal_parts(Fraction(1, 10**12)) == (1, -12)
 
 
 @pytest.mark.parametrize(
