@@ -1355,7 +1355,8 @@ def test_the_warning_of_the_end_goes_by_the_rate_that_now_holds():
         ((2, "masterflex-ls-13", "direct-32"), 1_200_000),
     ],
 )
-def test_the_warning_of_the_end_reckons_with_any_number_of_steps(key, rate_ul_h):
+@pytest.mark.parametrize("near_s", [14_394, 600])
+def test_the_warning_of_the_end_reckons_with_any_number_of_steps(key, rate_ul_h, near_s):
     parts = mechanism.build(*key)
     rate_ul_h = min(rate_ul_h, parts.greatest_rate_ul_h)
     rig = support.Rig()
@@ -1367,7 +1368,7 @@ def test_the_warning_of_the_end_reckons_with_any_number_of_steps(key, rate_ul_h)
     rig.run(2_000)
     # Nobody waits for five hours: what is left is brought near.
     step_s = Fraction(36 * parts.nl_num, 10 * parts.nl_den * rate_ul_h)
-    for left_s, is_warned_of in ((14_406 + 2 * step_s, False), (14_394 - 2 * step_s, True)):
+    for left_s, is_warned_of in ((14_406 + 2 * step_s, False), (near_s - 2 * step_s, True)):
         left = int(left_s / step_s)
         motion = rig.controller.motion
         motion.left_millions, motion.left_rest = divmod(left, 1_000_000)

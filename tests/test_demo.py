@@ -94,7 +94,11 @@ def test_page_has_numbers_parameters_and_events(page, out):
     rows = re.findall(r'<tr><td class="n">(-?[\d.]+)</td><td>([^<]+)</td>', page)
     events = [(name, float(at_s)) for at_s, name in rows]
     names = [name for name, _ in events]
-    sequence = ["programmed", "started", "VTBI reached, KVO", "alarm raised", "stopped"]
+    # The first alarm is the warning of the end, which ends with the VTBI; the second is the end.
+    sequence = [
+        "programmed", "started", "alarm raised", "VTBI reached, KVO", "alarm ended", "alarm raised",
+        "stopped",
+    ]  # fmt: skip
     assert names == sequence * 2
     for name, at_s in events:
         if name == "started":
