@@ -16,6 +16,7 @@ from .occlusion import (
     SLOPE_FLOOR_PA_S_UL,
     Disconnection,
     Occlusion,
+    Release,
     Upstream,
 )
 from .sensing import (
@@ -112,6 +113,7 @@ class Monitor:
         self.occlusion = Occlusion()
         self.upstream = Upstream()
         self.disconnection = Disconnection()
+        self.release = Release()
         self.air = Air()
         self.stall = Stall()
         self.barrel = Barrel()
@@ -182,6 +184,10 @@ class Monitor:
         )
         self.upstream.configure()
         self.disconnection.configure()
+        if self.has(PRESSURE) and not self._is_head:
+            self.release.configure(self.least_nl_kpa(), self.greatest_nl_kpa())
+        else:
+            self.release.configure(0, 0)
         self.air.configure((air_ul or DEFAULT_BUBBLE_UL) * 1000)
         self.stall.configure(parts.steps_per_rev)
         self.barrel.configure(parts.outer_um)
@@ -197,12 +203,18 @@ class Monitor:
         least = LEAST_COMPLIANCE_NL_KPA * min(self._area_mm2, _MEASURED_MM2) // _MEASURED_MM2
         return max(_LEAST_OF_ANY_NL_KPA, least)
 
+    def greatest_nl_kpa(self) -> int:
+        """The greatest compliance of syringe and line, by the plunger's area; nL/kPa."""
+        area_mm2 = min(self._area_mm2, _MEASURED_MM2)
+        return GREATEST_COMPLIANCE_NL_KPA * area_mm2 // _MEASURED_MM2 + _LEAST_OF_ANY_NL_KPA
+
     def begin(self) -> None:
         """A flow starts."""
         self.rest_pa = self.pressure_pa
         self.occlusion.begin()
         self.upstream.begin()
         self.disconnection.begin()
+        self.release.begin()
         self.stall.begin()
         if self.sensing.samples_of(ENCODER):
             # The motor stands: there it begins.
@@ -229,6 +241,11 @@ class Monitor:
             flow_pa = rate_ul_h * 10 // 36 * SLOPE_FLOOR_PA_S_UL // 1000
             return max(min(self.rest_pa, before_pa), before_pa - flow_pa)
         return before_pa - 2 * self._force_pa(FRICTION_MN)
+
+    def forget_air(self) -> None:
+        """The air that was counted is gone; what the sensor still sees counts from here."""
+        self.air.clear()
+        self.found &= ~(1 << alarms.AIR_BUBBLE | 1 << alarms.AIR_ACCUMULATED)
 
     def zero(self) -> None:
         """Take what the pressure sensors read now for nothing: at rest, with nothing held."""
@@ -306,6 +323,7 @@ class Monitor:
         found = _set(found, alarms.PARTIAL_OCCLUSION, bits & Occlusion.PARTIAL)
         if sensor == PRESSURE:
             bits = self.disconnection.update(passed_ms, pushed_nl, pressure_pa)
+            self.release.update(passed_ms, pressure_pa)
             found = _set(found, alarms.DISCONNECTED, bits)
         self._ms[sensor] = self._nl[sensor] = 0
         return found
@@ -318,7 +336,8 @@ class Monitor:
         elif new >> FORCE & 1 and not self.sensing.fitted >> PRESSURE & 1:
             self._take_pressure(self._force_pa(value[FORCE]))
         if new >> AIR & 1:
-            bits = self.air.update(self._ms[AIR], self._nl[AIR], value[AIR])
+            flowed_nl = self._nl[AIR] + self.release.flowed_nl(self.air.present)
+            bits = self.air.update(self._ms[AIR], flowed_nl, value[AIR])
             found = _set(found, alarms.AIR_BUBBLE, bits & Air.BUBBLE)
             found = _set(found, alarms.AIR_ACCUMULATED, bits & Air.ACCUMULATED)
             self._ms[AIR] = self._nl[AIR] = 0

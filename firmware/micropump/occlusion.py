@@ -59,6 +59,9 @@ DISCONNECTION_BASELINE_PA = 3_000
 DISCONNECTION_AMBIENT_PA = 700
 DISCONNECTION_MS = 3_000
 
+RELEASE_FILTER_MS = 200
+_SMOOTH_FROM = 3
+
 # Far beyond every level; keeps sums of samples within small integers.
 _PRESSURE_BOUND_PA = 500_000
 _MOST_SUMMED = 1_000
@@ -342,6 +345,51 @@ def bolus_nl(rise_pa: int, compliance_nl_kpa: int) -> int:
 def expected_alarm_ms(rate_ul_h: int, rise_pa: int, compliance_nl_kpa: int) -> int:
     """From a closed line to a rise of ``rise_pa`` at a constant rate, ms: C·Δp/Q."""
     return bolus_nl(rise_pa, compliance_nl_kpa) * 3600 // rate_ul_h
+
+
+class Release:
+    """What syringe and line let go while the pressure falls, and take up while it rises: C·Δp.
+
+    It flows, or does not, beside what is pushed: a bubble goes by with all of it. Counted from the
+    pressure that the air came with, so that what swings to and fro comes to nothing; of a fall with
+    the greatest compliance and of a rise with the least, so that no bubble is taken for less than
+    it is.
+    """
+
+    def __init__(self) -> None:
+        self._smooth = Smooth(RELEASE_FILTER_MS)
+        self.configure(0, 0)
+
+    def configure(self, least_nl_kpa: int, greatest_nl_kpa: int) -> None:
+        """Set the bounds of the compliance, nL/kPa; 0 where it is no matter."""
+        self._least_nl_kpa = least_nl_kpa
+        self._greatest_nl_kpa = greatest_nl_kpa
+        self.begin()
+
+    def begin(self) -> None:
+        """A flow starts."""
+        self._smooth.begin()
+        self._samples = 0
+        self._from_pa = self._told_nl = 0
+
+    def update(self, elapsed_ms: int, pressure_pa: int) -> None:
+        """Take a sample of the pressure."""
+        self._smooth.update(elapsed_ms, _bounded(pressure_pa))
+        self._samples = min(_SMOOTH_FROM, self._samples + 1)
+
+    def flowed_nl(self, is_air: bool) -> int:
+        """What flowed beside what was pushed since this was last asked, where there is air; nL."""
+        if not is_air or self._samples < _SMOOTH_FROM:
+            self._from_pa = self._smooth.value
+            self._told_nl = 0
+            return 0
+        fall_pa = self._from_pa - self._smooth.value
+        compliance = self._greatest_nl_kpa if fall_pa > 0 else self._least_nl_kpa
+        # Up to 500 kPa and 21 µL/kPa; 100 Pa are no matter.
+        flowed_nl = fall_pa // 100 * compliance // 10
+        before_nl = self._told_nl
+        self._told_nl = flowed_nl
+        return flowed_nl - before_nl
 
 
 class Upstream:

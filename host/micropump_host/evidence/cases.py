@@ -36,6 +36,7 @@ from micropump_host.evidence.draw import (
     resistance_pa_s_ul,
     settled_pa,
     uncounted_ul,
+    uneven_ul,
     with_events,
 )
 from micropump_host.evidence.run import Found, Watched
@@ -177,6 +178,7 @@ def _bubble(rng: random.Random) -> Injected:
     infusion = draw_infusion(rng, Wish(steady=True))
     # The pump counts what it pushes, which is what passes to a few percent.
     least_ul = 1.05 * infusion.bubble_ul + BUBBLE_SLACK_UL + infusion.push_ul
+    least_ul += uneven_ul(infusion)
     ul = least_ul + rng.uniform(0.0, 500.0)
     return Injected(
         "bubble",

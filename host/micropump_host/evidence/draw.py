@@ -485,11 +485,15 @@ def uncounted_ul(infusion: Infusion) -> float:
     A bubble is known to what is pushed between two samples, and behind rollers to the unevenness
     of their strokes.
     """
+    return COUNTED_BUBBLE_UL - BUBBLE_SLACK_UL - 2.0 * infusion.push_ul - uneven_ul(infusion)
+
+
+def uneven_ul(infusion: Infusion) -> float:
+    """What may flow within a stroke of rollers beside what is pushed, µL; 0 of a syringe."""
     geometry = geometry_of(infusion.mechanism)
-    uneven_ul = 0.0
     if isinstance(geometry, PeristalticGeometry):
-        uneven_ul = UNEVEN_PART * geometry.ml_per_rev * 1000.0 / geometry.rollers
-    return COUNTED_BUBBLE_UL - BUBBLE_SLACK_UL - 2.0 * infusion.push_ul - uneven_ul
+        return UNEVEN_PART * geometry.ml_per_rev * 1000.0 / geometry.rollers
+    return 0.0
 
 
 def pushed_ul(infusion: Infusion, from_s: float, until_s: float) -> float:
