@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo image check test hil unix31 bench clean help
+.PHONY: setup demo image check test hil unix31 bench evidence clean help
 
 help:  ## what there is
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -42,6 +42,9 @@ bench: $(READY)  ## how fast it is, and where the time goes
 	$(BIN)/python benchmarks/bench_simulation.py
 	$(BIN)/python benchmarks/bench_accuracy.py
 	$(BIN)/python benchmarks/bench_pico.py
+
+evidence: $(READY)  ## no false alarms, no misses: hours, on all cores; out/evidence/report.html
+	$(BIN)/micropump evidence --out out/evidence
 
 clean:  ## remove what make has made
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
