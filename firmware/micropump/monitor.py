@@ -34,7 +34,7 @@ from .sensing import (
     Readings,
     Sensing,
 )
-from .units import elapsed_ms
+from .units import elapsed_ms, later_ms
 
 # The middle one, 60 kPa: pumps are delivered at a level of the middle.
 DEFAULT_LEVEL_PA = OCCLUSION_LEVELS_PA[4]
@@ -66,6 +66,8 @@ _IMPLAUSIBLE_SAMPLES = 3
 # Whose samples carry volume and time.
 _COUNTED = (PRESSURE, FORCE, UPSTREAM, AIR, BARREL, RAIL, TEMPERATURE)
 _LONGEST_MS = 1 << 28
+# Between two looks, of a processor that is not held up: twice a control cycle.
+_LONGEST_LOOK_MS = 200
 _MOST_NL = 1 << 28
 _MOST_STEPS = 1 << 18
 
@@ -138,6 +140,7 @@ class Monitor:
         self._area_mm2 = _MEASURED_MM2
         self._is_head = False
         self._looked_ms = -1
+        self._seen_ms = 0
         self.fit(specs)
 
     def fit(self, specs) -> None:
@@ -270,7 +273,9 @@ class Monitor:
         passed_ms = elapsed_ms(now_ms, self._looked_ms) if self._looked_ms >= 0 else 0
         self._looked_ms = now_ms
         self._count(passed_ms, moved_steps)
-        self.sensing.look(now_ms, self.readings, flowing)
+        # While the processor was held up nobody put a sample: that makes no sensor silent.
+        self._seen_ms = later_ms(self._seen_ms, min(passed_ms, _LONGEST_LOOK_MS))
+        self.sensing.look(self._seen_ms, self.readings, flowing)
         new = self.sensing.is_new
         found = self.found
         if self.sensing.faults or self._implausible >= _IMPLAUSIBLE_SAMPLES:
