@@ -319,7 +319,7 @@ def _(bench):
     bench.set_sensor("door", 0)
 
 
-@cause(alarms.BATTERY_LOW, within_s=15)
+@cause(alarms.BATTERY_LOW, within_s=20)
 def _(bench):
     flow(bench)
     sagged_s = bench.now_s
@@ -328,7 +328,7 @@ def _(bench):
     bench.set_sensor("battery", 15_000)
 
 
-@cause(alarms.BATTERY_DEPLETED, within_s=15)
+@cause(alarms.BATTERY_DEPLETED, within_s=20)
 def _(bench):
     flow(bench)
     sagged_s = bench.now_s

@@ -28,9 +28,15 @@ HAS = frozenset(
 READY_S = 1.0
 # Of the drives in boards/pico: 200 full steps, 16 microsteps each.
 STEPS_PER_REV = 3200
+# At which level of DIR the pump delivers.
+_FORWARD_LEVEL = 0
 _COUNTER_BLOCK = 1
+# As after a restart on purpose: the reset into maintenance was one.
 _STARTER = """\
+import machine
 import micropump_board
+from micropump_rp2 import reset
+machine.mem32[reset._SCRATCH0] = reset._MARK
 micropump_board.FITTED = {kind!r}
 {source}
 import main
@@ -78,12 +84,16 @@ class EmulatedBench(Bench):
         self.driver = _driver(self._wiring)
         self.driver.attach(self.pico)
         self.motor = StepperDriver(
-            self.pins["step"], self.pins["dir"], self.pins["enable"], enable_level=self._on_level
+            self.pins["step"],
+            self.pins["dir"],
+            self.pins["enable"],
+            enable_level=self._on_level,
+            forward_level=_FORWARD_LEVEL,
         )
         self.motor.attach(self.pico)
         # The magnet sits so that its angle rises when the pusher goes forward.
         self.sensors = SensorsOnPins(
-            sensor_rows(), lambda: -self.motor.position_steps / STEPS_PER_REV
+            sensor_rows(), lambda: self.motor.position_steps / STEPS_PER_REV
         )
         self.sensors.attach(self.pico)
         self._step = self.pico.pins.watch(self._wiring.gpio["step"])
