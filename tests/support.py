@@ -213,6 +213,7 @@ class Rig:
         self.stepper.now_ms = self.now_ms
         now = self.now_ms & CLOCK_MASK
         self.due_ms = self.now_ms + ((self.controller.tick(now, self.inputs) - now) & CLOCK_MASK)
+        self.controller.attend()
 
     def run(self, for_ms: int) -> None:
         """Every tick when it is due, and one at the end."""

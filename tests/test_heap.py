@@ -119,7 +119,6 @@ def mishaps(ground=None):
         for event, mended in (
             (benchfile.Bubble(0, 400.0), None),
             (benchfile.OpenDoor(0), benchfile.CloseDoor(0)),
-            (benchfile.PressEndStop(0), benchfile.ReleaseEndStop(0)),
             (benchfile.SagRail(0, 3_000.0), benchfile.SagRail(0, 0.0)),
             (benchfile.StallMotor(0), benchfile.FreeMotor(0)),
         ):
@@ -143,7 +142,7 @@ def mishaps(ground=None):
 
 
 MISHAPS = {
-    "occlusion", "air_bubble", "door_open", "end_stop", "motor_supply", "stall", "sensor_fault",
+    "occlusion", "air_bubble", "door_open", "motor_supply", "stall", "sensor_fault",
     "battery_low", "battery_depleted",
 }  # fmt: skip
 

@@ -108,6 +108,8 @@ GREATEST_STROKE_UL = 100
 
 UNKNOWN_S = 0xFFFFFFFF
 
+_AIR = 1 << alarms.AIR_BUBBLE | 1 << alarms.AIR_ACCUMULATED
+_IN_RELIEF = AT_REST | 1 << alarms.DOOR_OPEN | 1 << alarms.SYRINGE_REMOVED | 1 << alarms.END_STOP
 # Alarms of the monitor that end with their cause.
 _WATCHED = alarms.ENDING & (1 << alarms.PARTIAL_OCCLUSION | 1 << alarms.BATTERY_LOW)
 
@@ -202,7 +204,7 @@ class Controller:
         # Since when it is paused, or waits for its start.
         self._since_s = 0
         self._end_watched = False
-        self._last_flow = 0
+        self._end_look_s = 0
         self._note(journal.BOOTED, reset_cause, 0)
         if reset_cause == WATCHDOG:
             self.raise_alarm(alarms.WATCHDOG_RESET)
@@ -258,6 +260,18 @@ class Controller:
         if at_end:
             return later_ms(now_ms, min(motion.lead_ms(), IDLE_TICK_MS))
         return later_ms(now_ms, max(1, motion.due_in_ms()))
+
+    def attend(self) -> None:
+        """Between control cycles, what may take time and memory: whether the end is near."""
+        if not self._end_watched or self.state not in RUNNING or self.uptime_s < self._end_look_s:
+            return
+        left_s = self.remaining_s() - self.near_end_min * _MINUTE_S
+        if left_s > 0:
+            # Sooner where anything changes that it depends on.
+            self._end_look_s = self.uptime_s + max(1, left_s // 2)
+        elif not self.motion.finished:
+            self._end_watched = False
+            self.raise_alarm(alarms.NEAR_END)
 
     # -- commands: each returns OK or why not --------------------------------------------------
 
@@ -349,6 +363,9 @@ class Controller:
         if program.limits:
             program.limits.set_basal(now_ms, basal_steps(program, program.first_rate_ul_h()))
             program.limits.open(self._loading_steps)
+        if program.kind == PURGE:
+            # The line is open to the air: what the sensors read is nothing.
+            self.monitor.zero()
         self._run(now_ms)
         self._note(journal.STARTED, self.motion.planned_rate_ul_h(), 0)
         self._look(now_ms)
@@ -495,6 +512,9 @@ class Controller:
         self.tick(now_ms, self.inputs)
         if not self.active_alarms or self.state == RELIEVING:
             return WRONG_STATE
+        if self.active_alarms & _AIR:
+            # Whoever takes note of air has removed it; what is still there is seen again.
+            self.monitor.forget_air()
         self._end_acknowledged()
         self._end_reminders()
         self._since_s = self.uptime_s
@@ -733,7 +753,7 @@ class Controller:
             return NOTHING_LEFT
         if not motion.program.reverse and (motion.emptied or self.inputs.plunger_ul == 0):
             return CONTAINER_IS_EMPTY
-        if self.monitor.prevents():
+        if self.monitor.prevents() & ~self._no_matter():
             return NOT_READY
         return OK
 
@@ -786,8 +806,6 @@ class Controller:
         phase: Phase = self._secondary  # type: ignore[assignment]
         self._secondary_id = 0
         motion.insert([phase])
-        if self._last_flow >= motion.planning:
-            self._last_flow += 1
         self._phase = -1
         order_id = self._second.order_id if self._second else ""
         self._note(journal.SECONDARY_STARTED, phase.rate_ul_h, 0, order_id)
@@ -846,9 +864,6 @@ class Controller:
         if self._near_watched and self._is_near():
             self._near_watched = False
             self.raise_alarm(alarms.NEAR_EMPTY)
-        if self._end_watched and self._is_near_end():
-            self._end_watched = False
-            self.raise_alarm(alarms.NEAR_END)
 
     def _note_phase(self, now_ms: int) -> None:
         motion = self.motion
@@ -875,35 +890,14 @@ class Controller:
         self._set_near()
 
     def _watch_for_end(self) -> None:
-        """Find the phase whose end is that of the infusion."""
+        """Whether the end of the program is to be told of before it comes."""
         program = self.motion.program
         self.end_alarm(alarms.NEAR_END)
         self._end_watched = False
         if program.kind == PURGE or not self.near_end_min:
             return
-        if program.duration_s() < 2 * self.near_end_min * _MINUTE_S:
-            return
-        for number in range(len(program.phases)):
-            if program.phases[number].bucket == INFUSED:
-                self._last_flow = number
-                self._end_watched = True
-
-    def _is_near_end(self) -> bool:
-        """Whether what is left of the last phase flows in the time of the warning."""
-        motion = self.motion
-        if motion.planning != self._last_flow:
-            return False
-        program = motion.program
-        if program.phases[motion.planning].is_dose and motion.doses + 1 < program.doses:
-            return False
-        quanta = self.near_end_min * (_MINUTE_S * 1000 // QUANTUM_MS)
-        quanta -= motion.hold_ms() // QUANTUM_MS
-        if quanta <= 0:
-            return False
-        steps = motion.pace_steps(quanta)
-        if motion.left_millions != steps // MILLION:
-            return motion.left_millions < steps // MILLION
-        return motion.left_rest <= steps % MILLION
+        self._end_watched = program.duration_s() >= 2 * self.near_end_min * _MINUTE_S
+        self._end_look_s = 0
 
     def _show_phase(self) -> None:
         """The state is that of the phase being delivered."""
@@ -930,6 +924,7 @@ class Controller:
 
         Allocates nothing.
         """
+        self._end_look_s = 0
         motion = self.motion
         steps = self._near_least_steps
         if motion.program.phases[motion.planning].bucket != BOLUS:
@@ -972,9 +967,10 @@ class Controller:
         self._into_steps = into_steps
         motion.moved = 0
         found = self.monitor.look(now_ms, moved, running)
+        found &= ~self._no_matter()
         if self.state == RELIEVING:
             # What a line does that is being drawn back is no finding.
-            found &= AT_REST | 1 << alarms.DOOR_OPEN | 1 << alarms.SYRINGE_REMOVED
+            found &= _IN_RELIEF
         elif not running:
             found &= AT_REST
         self._told &= self.monitor.found
@@ -986,6 +982,21 @@ class Controller:
         if gone:
             self._end_gone(gone)
         return fresh & alarms.STOPPING if running else 0
+
+    def _no_matter(self) -> int:
+        """Bits of what is as it should be: air where a line is filled, an end stop behind.
+
+        The end stop is at the pusher's rear end: where it goes forward it goes away from it.
+        """
+        program = self.motion.program
+        bits = 0
+        if program and program.kind == PURGE:
+            bits = _AIR
+            if not program.reverse:
+                bits |= 1 << alarms.END_STOP
+        elif self.state != RELIEVING:
+            bits = 1 << alarms.END_STOP
+        return bits
 
     def _tell(self, bits: int) -> None:
         for row in alarms.ALARMS:
@@ -1213,6 +1224,8 @@ class Controller:
 
     def _complete(self, number: int) -> None:
         self.state = COMPLETED
+        if self.motion.program.kind == PURGE:
+            self.monitor.forget_air()
         self.end_alarm(alarms.NEAR_END)
         self._note_delivered(journal.COMPLETED)
         if number == alarms.CONTAINER_EMPTY:

@@ -122,6 +122,7 @@ class Link:
 
     def attend(self, now_ms: int) -> None:
         """Between control cycles: send telemetry, notice a host that has fallen silent."""
+        self.controller.attend()
         if self._telemetry_ms and elapsed_ms(now_ms, self._told_ms) >= self._telemetry_ms:
             self._told_ms = now_ms
             self.outbox.extend(

@@ -246,7 +246,9 @@ class Monitor:
         return before_pa - 2 * self._force_pa(FRICTION_MN)
 
     def forget_air(self) -> None:
-        """The air that was counted is gone; what the sensor still sees counts from here."""
+        """The air that was counted is gone, if the sensor sees none."""
+        if self.air.present:
+            return
         self.air.clear()
         self.found &= ~(1 << alarms.AIR_BUBBLE | 1 << alarms.AIR_ACCUMULATED)
 
