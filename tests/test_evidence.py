@@ -18,8 +18,8 @@ from micropump_host.evidence import campaign, cases, days, draw, limits, summary
 from micropump_host.evidence.campaign import Job, Plan
 
 SEED = 21
-# Without curves, which take their time: a day of open lines in three parts, and sixty cases.
-DAYS = [Job(campaign.DAYS, number, hours=8.0) for number in (1, 2, 3)]
+# Without curves, which take their time: half a day of open lines in three parts, sixty cases.
+DAYS = [Job(campaign.DAYS, number, hours=4.0) for number in (1, 2, 3)]
 BLOCKS = Plan(device_days=0, whole_days=0, injected=100, seed=SEED).jobs()[1:]
 NOTHING = Plan(device_days=0, whole_days=0, injected=0, seed=SEED)
 
@@ -34,8 +34,8 @@ def found():
     return run(*DAYS, *BLOCKS)
 
 
-def test_a_device_day_without_a_false_alarm_and_sixty_cases_without_a_miss(found):
-    assert found["days"]["device_days"] == pytest.approx(1.0, abs=0.01)
+def test_half_a_device_day_without_a_false_alarm_and_sixty_cases_without_a_miss(found):
+    assert found["days"]["device_days"] == pytest.approx(0.5, abs=0.01)
     assert found["days"]["false"] == []
     injected = found["injected"]
     assert injected["cases"] + injected["spoilt"] == 60
@@ -54,7 +54,7 @@ def test_of_what_cannot_be_seen_nothing_is(found):
 
 def test_a_curve_has_its_extremes():
     kinds = ("occlusion", "bubble", "stall", "occlusion")
-    counted = run(Job(campaign.DAYS, 0, hours=2.0), Job(campaign.INJECTED, 0, kinds=kinds))
+    counted = run(Job(campaign.DAYS, 0, hours=1.0), Job(campaign.INJECTED, 0, kinds=kinds))
     for name in ("slope", "level", "air", "bubble", "stall"):
         curve = counted["curves"][name]
         assert curve["cases"] >= 1, name
@@ -113,7 +113,7 @@ def test_blind_detectors_fail_the_summary(monkeypatch):
 )  # fmt: skip
 def test_a_jumpy_detector_is_counted(monkeypatch, module, name, value, alarm):
     monkeypatch.setattr(module, name, value)
-    counted = run(Job(campaign.DAYS, 1, hours=4.0))
+    counted = run(Job(campaign.DAYS, 1, hours=2.0))
     assert counted["days"]["alarms"][alarm]["count"] > 0
     assert not counted["passed"]
 
