@@ -23,6 +23,8 @@ from micropump_host.cli import (
     purge,
     run,
     secondary,
+    sensors,
+    settings,
     simulate,
 )
 from micropump_host.cli.common import CommandParser
@@ -58,8 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"micropump {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
-        simulate, plan, order, run, control, secondary, purge, accuracy, compare, demo, evidence,
-        library, provision, image, flash,
+        simulate, plan, order, run, control, sensors, settings, secondary, purge, accuracy, compare,
+        demo, evidence, library, provision, image, flash,
     ):  # fmt: skip
         module.add_parser(commands)
     commands.choices["accuracy"].words["occlusion"] = occlusion.parser()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from micropump.controller import WRONG_STATE
 from micropump_host.cli.common import (
     add_port,
     add_rate_or_time,
@@ -32,12 +33,30 @@ from micropump_host.cli.override import (
     override_text,
     standing_text,
 )
-from micropump_host.client import Event, Pump, Status
+from micropump_host.client import Event, Pump, PumpRefusedError, Status
 from micropump_host.errors import EXIT_DONE, EXIT_REFUSED, UsageError
 from micropump_host.orders import parse_rate_ul_h, parse_volume_ul
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def _mute(pump: Pump) -> str:
+    try:
+        return pump.pause_audio()
+    except PumpRefusedError as error:
+        if error.code != WRONG_STATE:
+            raise
+        status = pump.status()
+        what = "the sound is paused already" if status.audio_paused else "no alarm is active"
+        raise PumpRefusedError(
+            what,
+            error.where,
+            "A pause is of the alarms that are active, for two minutes, and is not made longer.",
+            error.code,
+            error.field,
+        ) from None
+
 
 _COMMANDS = {
     "pause": (
@@ -62,6 +81,12 @@ _COMMANDS = {
         "A pump that an alarm has stopped is paused then, and waits for `micropump resume`.",
         Pump.acknowledge,
     ),
+    "mute": (
+        "pause the sound of the alarms for two minutes",
+        "Of those that are active: a new alarm sounds at once. Their light stays, nothing is"
+        " acknowledged, and a pause cannot be made longer.",
+        _mute,
+    ),
     "demand": (
         "press the patient's button of a PCA",
         "The pump gives the dose if neither lockout nor limits forbid it, says why if not, and"
@@ -83,9 +108,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         subparsers,
         "status",
         "what the pump is doing",
-        "State, alarms, drug and where it stands to the drug library, rate, what is infused of the"
-        " VTBI, how long the rest takes, what the container still holds, and how a patient's"
-        " demands stand.",
+        "State, alarms and how they are signalled, drug and where it stands to the drug library,"
+        " rate, what is infused of the VTBI, how long the rest takes, what the container still"
+        " holds, and how a patient's demands stand.",
     )
     status.set_defaults(handler=run_status)
     info = _add(subparsers, "info", "what the pump is: firmware, board, mechanism", "")
@@ -204,7 +229,7 @@ def run_log(args: argparse.Namespace) -> int:
 
 
 def run_command(args: argparse.Namespace) -> int:
-    """``micropump pause|resume|stop|acknowledge``."""
+    """``micropump pause|resume|stop|acknowledge|mute|demand``."""
     with connect(args) as pump:
         args.method(pump)
         status = pump.status()
@@ -279,10 +304,19 @@ def status_table(status: Status) -> Table:
     table.add_row("state", status.state)
     for text in alarm_texts(status):
         table.add_row("[red]alarm[/red]", text)
+    if status.light:
+        table.add_row("signal", signal_text(status))
     if status.therapy:
         _add_therapy(table, status)
     table.add_row("up for", duration(status.uptime_s))
     return table
+
+
+def signal_text(status: Status) -> str:
+    """How the most urgent alarm is signalled: "high, sounding", "low, sound paused"."""
+    if status.audio_paused:
+        return f"{status.light}, sound paused"
+    return f"{status.light}, sounding" if status.sound else status.light
 
 
 def _add_therapy(table: Table, status: Status) -> None:

@@ -29,7 +29,7 @@ from micropump_host.orders import QuantityError, parse_volume_ul
 POLL_S = 0.2
 # A pump that hears nothing for so long tells the people around it; it goes on infusing.
 SILENCE_S = 30
-UNDER_WAY = ("infusing", "kvo", "waiting", "paused", "stopping", "priming")
+UNDER_WAY = ("infusing", "kvo", "waiting", "paused", "stopping", "priming", "relieving")
 
 
 def accepted_rows(table: Table, accepted: Accepted) -> None:
@@ -192,6 +192,11 @@ def _why_not_delivered(status: Status) -> str:
         text += (
             " To go on: put a full container in place, tell the pump with micropump container"
             " CONTENT, then micropump acknowledge, micropump resume and micropump run --attach."
+        )
+    elif status.state == "alarm" and "occlusion" in status.alarms:
+        text += (
+            " To go on: open the line, then micropump acknowledge, micropump resume and micropump"
+            " run --attach."
         )
     elif status.state == "alarm":
         text += " To go on: remove the cause, then micropump acknowledge and micropump resume."
