@@ -27,15 +27,17 @@ from rich.progress import Progress
 from rich.table import Table
 
 from micropump import wire
-from micropump.mechanism import KIND_SYRINGE
+from micropump.mechanism import KIND_SYRINGE, build
 from micropump_host.client import Accepted, Pump, PumpRestartedError, PumpTimeoutError
 from micropump_host.errors import MicropumpError
 from micropump_host.image import load_board
 from micropump_host.image.frozen import content_sha256, frozen_files
 
 try:
+    from micropump_hil.benches.emulated import STEPS_PER_REV
     from micropump_hil.emulated import BACKEND, EmulatedPico, find_image
-    from micropump_hil.emulated.models import driver_chip
+    from micropump_hil.emulated.models import StepperDriver, driver_chip
+    from micropump_hil.emulated.sensors import SensorsOnPins
     from micropump_hil.emulated.wiring import read_wiring
 except MicropumpError as error:
     print(f"bench_pico: skipped: {error}")
@@ -444,6 +446,15 @@ def wired_bench() -> Bench:
     chip = driver_chip(read_wiring(BOARD / "board.toml"))
     if chip is not None:
         chip.attach(pico)
+    # The driver goes forward where DIR is low, as on the HIL bench.
+    motor = StepperDriver(
+        gpio["step"], gpio["dir"], gpio["enable"], enable_level=0, forward_level=0
+    )
+    motor.attach(pico)
+    rows = tuple(sensor.row for sensor in load_board(BOARD).sensors)
+    sensors = SensorsOnPins(rows, lambda: motor.position_steps / STEPS_PER_REV)
+    sensors["barrel"].set(build(KIND_SYRINGE, SYRINGE, load_board(BOARD).syringe_drive).outer_um)
+    sensors.attach(pico)
     return Bench(pico, gpio["step"], gpio["enable"])
 
 

@@ -24,6 +24,12 @@ import micropython
 
 micropython.kbd_intr(-1)
 
+import micropump_board  # noqa: E402
+
+if SETTINGS["motor"] == "none":
+    # Nothing turns, so that what looks at the shaft would say so.
+    micropump_board.SENSORS = tuple(row for row in micropump_board.SENSORS if row[10] != "as5600")
+
 from micropump_rp2 import pump as pump_module  # noqa: E402
 from micropump_rp2 import stepper as stepper_module  # noqa: E402
 
