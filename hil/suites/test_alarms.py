@@ -526,7 +526,8 @@ def test_a_host_that_falls_silent_is_missed(bench, record_property):
     assert all((now.state, now.sound, now.light) == ("infusing", "low", "low") for now in during)
     at_ns = raised_ns(bench, signals, alarms.HOST_SILENT, silent_ns)
     record_property("cause_to_alarm_ms", round((at_ns - silent_ns) / MS_NS - 1000, 3))
-    assert 0 <= at_ns - silent_ns - S_NS <= 200 * MS_NS
+    # It counts from what it heard, which is some ms before its answer was read.
+    assert -20 * MS_NS <= at_ns - silent_ns - S_NS <= 200 * MS_NS
     if signals:
         burst = signals.bursts(silent_ns)[0]
         judge_burst(alarms.LOW, burst)
@@ -540,10 +541,18 @@ def test_a_host_that_falls_silent_is_missed(bench, record_property):
 OWN_TESTS = {alarms.HOST_SILENT: test_a_host_that_falls_silent_is_missed}
 
 
+# All others stop the pump, whatever the table says.
+GO_ON = {
+    "end_of_infusion", "host_silent", "near_empty", "partial_occlusion", "battery_low", "near_end",
+    "paused_long", "idle_long", "watchdog_reset",
+}  # fmt: skip
+
+
 def test_every_row_has_a_test():
     assert sorted([*CAUSES, *OWN_TESTS]) == [row[0] for row in alarms.ALARMS]
     assert not set(CAUSES) & set(OWN_TESTS)
     assert all(test.__name__.startswith("test_") for test in OWN_TESTS.values())
+    assert {row[1] for row in alarms.ALARMS if row[3] != alarms.STOP} == GO_ON
 
 
 # -- how soon, to the last step --------------------------------------------------------------------
@@ -557,10 +566,11 @@ SAMPLED_MS = {"door": 20, "air": 20, "pressure": 2 * 100}
 @pytest.mark.needs("motor_enable", "step_edges")
 @pytest.mark.parametrize("name", list(SAMPLED_MS))
 def test_from_a_threshold_to_the_last_step(bench, name, record_property):
+    bench.pump.choose(occlusion_level=1)
     accepted = flow(bench, 400_000)
     worst_us = 0
     # Wherever in a control cycle it comes.
-    for into_s in (0.0, 0.03, 0.06, 0.09):
+    for into_s in (0.0, 0.035, 0.07):
         bench.run_s(0.3 + into_s)
         threshold_ns = cross(bench, name, accepted)
         after_us = (last_step_ns(bench, threshold_ns) - threshold_ns) / 1000
@@ -577,13 +587,15 @@ def cross(bench, name, accepted):
     now_ns = bench.pico.now_ns
     made = len(bench.runs()[-1].edges_ns)
     # So far beyond its level that the first sample that the filter lets through is, too.
-    bench.set_sensor(name, 400_000 if name == "pressure" else 1)
+    bench.set_sensor(name, 60_000 if name == "pressure" else 1)
     wait_until(bench, "alarm", "relieving", within_s=3)
     if name != "air":
         return now_ns
     # Not air itself, but 200 µL of it.
     run = next(run for run in reversed(bench.runs()) if run.on_ns <= now_ns)
-    return run.edges_ns[made + 200_000 * accepted.nl_den // accepted.nl_num - 1]
+    threshold = made + 200_000 * accepted.nl_den // accepted.nl_num - 1
+    # What is pushed is counted a quantum at a time, so that it may stop before.
+    return run.edges_ns[min(threshold, len(run.edges_ns) - 1)]
 
 
 def clear(bench, name):
@@ -655,7 +667,8 @@ def test_a_sensor_that_breaks_ends_in_an_alarm_and_a_stop(bench, name, faults, r
         status = wait_until(bench, "alarm", "relieving", within_s=8)
         (row,) = [row for row in alarms.ALARMS if row[1] == status.alarms[0]]
         assert row[3] == alarms.STOP
-        assert status.light == "high"
+        bench.run_s(SETTLED_S)
+        assert bench.status().light == "high"
         stopped_ms = (last_step_ns(bench, broken_ns) - broken_ns) / MS_NS
         record_property(f"{name}_{fault}", f"{status.alarms[0]}, last step {stopped_ms:.0f} ms")
         wait_until(bench, "alarm", within_s=20)
