@@ -63,12 +63,11 @@ BATTERY_EVERY_MS = 1_000
 LEAST_PLAUSIBLE_PA = -20_000
 _IMPLAUSIBLE_SAMPLES = 3
 
-# Whose samples carry volume and time.
-_COUNTED = (PRESSURE, FORCE, UPSTREAM, AIR, BARREL, RAIL, TEMPERATURE)
+# Volume is counted modulo this; between two samples of a sensor there is less than half of it.
+_NL_MASK = (1 << 28) - 1
 _LONGEST_MS = 1 << 28
 # Between two looks, of a processor that is not held up: twice a control cycle.
 _LONGEST_LOOK_MS = 200
-_MOST_NL = 1 << 28
 _MOST_STEPS = 1 << 18
 
 # Told of at rest too: the others are no matter where nothing flows, as when a syringe is changed.
@@ -130,8 +129,10 @@ class Monitor:
         self.rest_pa = 0
         self.by_slope = self.sees_slope = False
         self.level_pa = DEFAULT_LEVEL_PA
-        self._nl = [0] * sensing.SENSORS
-        self._ms = [0] * sensing.SENSORS
+        # What was moved in all, and where it and the time stood at each sensor's last sample.
+        self._moved_nl = 0
+        self._at_nl = [0] * sensing.SENSORS
+        self._at_ms = [0] * sensing.SENSORS
         self._steps = 0
         self._battery_ms = 0
         self._nl_num = self._nl_den = 1
@@ -224,8 +225,7 @@ class Monitor:
             self.stall.update(0, self.sensing.value[ENCODER])
         self.by_slope = False
         self.found &= ~_NOT_BEFORE_START
-        for sensor in _COUNTED:
-            self._nl[sensor] = self._ms[sensor] = 0
+        self._mark_all()
         self._steps = 0
 
     def relief_target_pa(self, rate_ul_h: int) -> int:
@@ -272,7 +272,10 @@ class Monitor:
         """
         if not self.sensing.fitted:
             return 0
-        passed_ms = elapsed_ms(now_ms, self._looked_ms) if self._looked_ms >= 0 else 0
+        if self._looked_ms < 0:
+            self._looked_ms = now_ms
+            self._mark_all()
+        passed_ms = elapsed_ms(now_ms, self._looked_ms)
         self._looked_ms = now_ms
         self._count(passed_ms, moved_steps)
         # While the processor was held up nobody put a sample: that makes no sensor silent.
@@ -292,7 +295,6 @@ class Monitor:
         return found
 
     def _count(self, passed_ms: int, moved_steps: int) -> None:
-        passed_ms = min(passed_ms, 60_000)
         moved_steps = max(-_MOST_STEPS, min(_MOST_STEPS, moved_steps))
         whole = moved_steps // self._nl_den
         rest = self._rest_nl + (moved_steps - whole * self._nl_den) * self._nl_num
@@ -300,10 +302,25 @@ class Monitor:
         self._rest_nl = rest - moved_nl * self._nl_den
         moved_nl += whole * self._nl_num
         self._steps = max(-_MOST_STEPS, min(_MOST_STEPS, self._steps + moved_steps))
-        self._battery_ms = min(_LONGEST_MS, self._battery_ms + passed_ms)
-        for sensor in _COUNTED:
-            self._ms[sensor] = min(_LONGEST_MS, self._ms[sensor] + passed_ms)
-            self._nl[sensor] = max(-_MOST_NL, min(_MOST_NL, self._nl[sensor] + moved_nl))
+        self._moved_nl = (self._moved_nl + moved_nl) & _NL_MASK
+        self._battery_ms = min(_LONGEST_MS, self._battery_ms + min(passed_ms, _LONGEST_MS))
+
+    def _mark_all(self) -> None:
+        for sensor in range(sensing.SENSORS):
+            self._at_ms[sensor] = max(0, self._looked_ms)
+            self._at_nl[sensor] = self._moved_nl
+
+    def _passed_ms(self, sensor: int) -> int:
+        """Since the sensor was last asked about."""
+        passed_ms = elapsed_ms(self._looked_ms, self._at_ms[sensor])
+        self._at_ms[sensor] = self._looked_ms
+        return min(passed_ms, _LONGEST_MS)
+
+    def _pushed_nl(self, sensor: int) -> int:
+        """Since the sensor was last asked about; negative backwards."""
+        pushed_nl = (self._moved_nl - self._at_nl[sensor]) & _NL_MASK
+        self._at_nl[sensor] = self._moved_nl
+        return pushed_nl if pushed_nl <= _NL_MASK >> 1 else pushed_nl - _NL_MASK - 1
 
     def _look_at_flow(self, new: int, found: int) -> int:
         """What only a flow shows."""
@@ -313,7 +330,8 @@ class Monitor:
         elif new >> FORCE & 1 and not self.sensing.fitted >> PRESSURE & 1:
             found = self._look_at_pressure(FORCE, self._force_pa(value[FORCE]), found)
         if new >> UPSTREAM & 1 and self._is_head:
-            bits = self.upstream.update(self._ms[UPSTREAM], self._nl[UPSTREAM], value[UPSTREAM])
+            passed_ms = self._passed_ms(UPSTREAM)
+            bits = self.upstream.update(passed_ms, self._pushed_nl(UPSTREAM), value[UPSTREAM])
             found = _set(found, alarms.UPSTREAM_OCCLUSION, bits)
         if new >> ENCODER & 1:
             bits = self.stall.update(self._steps, value[ENCODER])
@@ -322,8 +340,8 @@ class Monitor:
         return found
 
     def _look_at_pressure(self, sensor: int, pressure_pa: int, found: int) -> int:
-        passed_ms = self._ms[sensor]
-        pushed_nl = self._nl[sensor]
+        passed_ms = self._passed_ms(sensor)
+        pushed_nl = self._pushed_nl(sensor)
         bits = self.occlusion.update(passed_ms, pushed_nl, pressure_pa)
         self.by_slope = bool(bits & Occlusion.SLOPE)
         found = _set(found, alarms.OCCLUSION, bits & (Occlusion.LEVEL | Occlusion.SLOPE))
@@ -332,7 +350,6 @@ class Monitor:
             bits = self.disconnection.update(passed_ms, pushed_nl, pressure_pa)
             self.release.update(passed_ms, pressure_pa)
             found = _set(found, alarms.DISCONNECTED, bits)
-        self._ms[sensor] = self._nl[sensor] = 0
         return found
 
     def _look_at_rest(self, new: int, found: int) -> int:
@@ -343,16 +360,14 @@ class Monitor:
         elif new >> FORCE & 1 and not self.sensing.fitted >> PRESSURE & 1:
             self._take_pressure(self._force_pa(value[FORCE]))
         if new >> AIR & 1:
-            flowed_nl = self._nl[AIR] + self.release.flowed_nl(self.air.present)
-            bits = self.air.update(self._ms[AIR], flowed_nl, value[AIR])
+            flowed_nl = self._pushed_nl(AIR) + self.release.flowed_nl(self.air.present)
+            bits = self.air.update(self._passed_ms(AIR), flowed_nl, value[AIR])
             found = _set(found, alarms.AIR_BUBBLE, bits & Air.BUBBLE)
             found = _set(found, alarms.AIR_ACCUMULATED, bits & Air.ACCUMULATED)
-            self._ms[AIR] = self._nl[AIR] = 0
         if new >> BARREL & 1 and not self._is_head:
-            bits = self.barrel.update(self._ms[BARREL], value[BARREL])
+            bits = self.barrel.update(self._passed_ms(BARREL), value[BARREL])
             found = _set(found, alarms.SYRINGE_REMOVED, bits & Barrel.REMOVED)
             found = _set(found, alarms.WRONG_SYRINGE, bits & Barrel.WRONG_SIZE)
-            self._ms[BARREL] = 0
         if new >> DOOR & 1:
             found = _set(found, alarms.DOOR_OPEN, value[DOOR])
         if new >> END_STOP & 1:
@@ -363,13 +378,11 @@ class Monitor:
             found = _set(found, alarms.BATTERY_LOW, bits & Battery.LOW)
             found = _set(found, alarms.BATTERY_DEPLETED, bits & Battery.DEPLETED)
         if new >> RAIL & 1:
-            bits = self.rail.update(self._ms[RAIL], value[RAIL])
+            bits = self.rail.update(self._passed_ms(RAIL), value[RAIL])
             found = _set(found, alarms.MOTOR_SUPPLY, bits)
-            self._ms[RAIL] = 0
         if new >> TEMPERATURE & 1:
-            bits = self.temperature.update(self._ms[TEMPERATURE], value[TEMPERATURE])
+            bits = self.temperature.update(self._passed_ms(TEMPERATURE), value[TEMPERATURE])
             found = _set(found, alarms.OVER_TEMPERATURE, bits)
-            self._ms[TEMPERATURE] = 0
         return found
 
     def _take_pressure(self, pressure_pa: int) -> None:

@@ -8,6 +8,8 @@ detector sees no glitch beyond a sensor's range. What the values mean is for the
 Whatever ``look`` computes stays below 2**30, and it allocates nothing.
 """
 
+from array import array
+
 from .units import SMALL_INT_LIMIT, elapsed_ms
 
 PRESSURE = 0
@@ -99,7 +101,7 @@ def scaled(delta_raw: int, num: int, den: int) -> int:
     return whole * num + (delta_raw - whole * den) * num // den
 
 
-def check(spec: tuple) -> None:
+def check(spec) -> None:
     """Raise ``ValueError`` for a spec by which ``look`` could leave the small integers.
 
     Also for one that makes no sense: no such sensor, a range without anything in it, no age.
@@ -140,7 +142,8 @@ class Sensing:
     def __init__(self, specs: tuple) -> None:
         self.fitted = self.faults = self.is_new = 0
         self.value = [0] * SENSORS
-        self._specs = specs
+        # As arrays: a frozen tuple's larger integers are objects, and so is all that comes of them.
+        self._specs = [array("i", spec[: _DRIFT + 1]) for spec in specs]
         self._begun = False
         self._has_raw = 0
         self._zero = [0] * SENSORS
@@ -160,7 +163,7 @@ class Sensing:
         self._rest_greatest = [0] * SENSORS
         self._is_settled = 0
         self._settled = [0] * SENSORS
-        for spec in specs:
+        for spec in self._specs:
             check(spec)
             bit = 1 << spec[_SENSOR]
             if self.fitted & bit:
@@ -218,7 +221,7 @@ class Sensing:
                 return self._tare(spec)
         return False
 
-    def _tare(self, spec: tuple) -> bool:
+    def _tare(self, spec) -> bool:
         sensor = spec[_SENSOR]
         bit = 1 << sensor
         if not spec[_DRIFT] or self.faults & bit or not self._is_settled & bit:
@@ -241,7 +244,7 @@ class Sensing:
         if self._bad[sensor] == BAD_SAMPLES:
             self._fault(sensor, kind)
 
-    def _sample(self, spec: tuple, raw: int, flowing: bool) -> None:
+    def _sample(self, spec, raw: int, flowing: bool) -> None:
         sensor = spec[_SENSOR]
         if raw < spec[_LEAST]:
             self._bad_sample(sensor, OPEN)
@@ -261,7 +264,7 @@ class Sensing:
         elif self._kind[sensor]:
             self._recover(spec, raw, flowing)
 
-    def _follow(self, spec: tuple, raw: int, flowing: bool) -> None:
+    def _follow(self, spec, raw: int, flowing: bool) -> None:
         """Compare a sample with the one before it."""
         sensor = spec[_SENSOR]
         step = 0
@@ -284,7 +287,7 @@ class Sensing:
             and _ones(self._falls[sensor]) >= NOISE_SWINGS
         )
 
-    def _rest(self, spec: tuple, raw: int, flowing: bool) -> None:
+    def _rest(self, spec, raw: int, flowing: bool) -> None:
         """Gather samples at rest for a zero; those of a block that moved are none."""
         sensor = spec[_SENSOR]
         if flowing:
@@ -307,7 +310,7 @@ class Sensing:
         self._settled[sensor] = self._rest_sum[sensor] // REST_SAMPLES
         self._is_settled |= 1 << sensor
 
-    def _recover(self, spec: tuple, raw: int, flowing: bool) -> None:
+    def _recover(self, spec, raw: int, flowing: bool) -> None:
         """A good sample of a sensor that has a fault; a drift is judged at rest alone."""
         sensor = spec[_SENSOR]
         if self._kind[sensor] == DRIFTED and (flowing or abs(raw - spec[_ZERO]) > spec[_DRIFT]):
