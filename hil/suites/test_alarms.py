@@ -11,7 +11,7 @@ import pytest
 
 from micropump import alarms, journal, sensing
 from micropump.occlusion import OCCLUSION_LEVELS_PA
-from micropump.program import CONTINUOUS
+from micropump.program import CONTINUOUS, PURGE
 from micropump_hil.benches.fitted import sensor_rows
 from micropump_hil.sensors import AUX, GPIO, SENSOR
 from micropump_hil.signals import (
@@ -126,6 +126,20 @@ def flow(bench, rate_ul_h=100_000, item_id=LARGE):
     accepted = infuse(bench, item_id, rate_ul_h, 40_000, content_ul=50_000)
     bench.run_s(0.5)
     return accepted
+
+
+def draw_back(bench):
+    """The pusher goes backwards, towards its end stop."""
+    treat(
+        bench,
+        PURGE,
+        item_id=LARGE,
+        content_ul=10_000,
+        volume_ul=40_000,
+        rate_ul_h=100_000,
+        reverse=1,
+    )
+    bench.run_s(0.5)
 
 
 def last_step_ns(bench, before_ns=None):
@@ -396,7 +410,7 @@ def _(bench):
 
 @cause(alarms.END_STOP)
 def _(bench):
-    flow(bench)
+    draw_back(bench)
     pressed_s = bench.now_s
     bench.set_sensor("end_stop", 1)
     yield pressed_s
@@ -660,7 +674,11 @@ PRESSURE_STUCK_AFTER_20 = (*ROWS[sensing.PRESSURE][:7], 20, *ROWS[sensing.PRESSU
 def test_a_sensor_that_breaks_ends_in_an_alarm_and_a_stop(bench, name, faults, record_property):
     if name == "pressure":
         bench.fit(PRESSURE_STUCK_AFTER_20)
-    flow(bench, 400_000)
+    if name == "end_stop":
+        # Nobody minds it while the pusher goes away from it.
+        draw_back(bench)
+    else:
+        flow(bench, 400_000)
     for fault in faults:
         broken_ns = round(bench.now_s * S_NS)
         bench.break_sensor(name, fault)
@@ -680,7 +698,7 @@ def test_a_sensor_that_breaks_ends_in_an_alarm_and_a_stop(bench, name, faults, r
         bench.pump.acknowledge()
         bench.pump.resume()
         bench.run_s(0.5)
-        assert bench.status().state == "infusing"
+        assert bench.status().state in ("infusing", "priming")
     bench.pump.stop()
 
 
