@@ -30,6 +30,8 @@ _BRIDGE_NOISE = 100
 # Of a noisy sensor, and by how much one has drifted.
 LOUD = 1 << 13
 BRIDGE_LOUD = 1 << 20
+# For so long a noisy sensor's contact is as it is.
+_LOOSE_NS = 50_000_000
 
 # The value of each sensor as it is at first: a pump that has nothing to complain of.
 AT_REST: Mapping[str, float] = {
@@ -88,6 +90,8 @@ class Measuring(ABC):
         self.fault = ""
         self._noise = Noise(row[SENSOR])
         self._stuck_raw: float | None = None
+        self._loose_ns = -_LOOSE_NS
+        self._loose = 0.0
 
     def set(self, value: float | Callable[[int], float]) -> None:
         """Let it measure ``value`` from now on."""
@@ -124,13 +128,20 @@ class Measuring(ABC):
         if self._stuck_raw is None:
             raw = self.raw(now_ns) + noise * self._noise()
             if self.fault == "noisy":
-                raw += loud * self._noise()
+                raw += loud * self._contact(now_ns)
             elif self.fault == "drifting":
                 raw += drift
             elif self.fault == "stuck":
                 self._stuck_raw = raw
             return raw
         return self._stuck_raw
+
+    def _contact(self, now_ns: int) -> float:
+        """Noise that a mean of conversions does not take away: a contact that works loose."""
+        if now_ns - self._loose_ns >= _LOOSE_NS:
+            self._loose_ns = now_ns
+            self._loose = self._noise()
+        return self._loose
 
 
 class Counting(Measuring):
