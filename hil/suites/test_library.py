@@ -138,6 +138,8 @@ def test_stepped_nutrition_beyond_its_soft_limit_is_overridden_and_noted(bench, 
     assert pump.status().overrides == ("rate",)
     (overridden,) = [event for event in pump.events() if event.code == journal.OVERRIDDEN]
     assert overridden.b == finding.value
+    pump.stop()
+    wait_until(bench, "stopped")
 
 
 @pytest.mark.fitted("peristaltic")
