@@ -444,6 +444,13 @@ def test_a_bubble_is_never_taken_for_less_than_it_is(falls_pa, compliance_nl_kpa
     assert abs(told_nl) <= abs(falls_pa[-1]) * 21 + 2_100
 
 
+def test_a_fall_that_brings_the_air_is_not_counted():
+    # A second of it after the sensor sees the air, since the filter lags.
+    assert not any(released_nl([12_000] * 20 + [2_000] * 20))
+    assert not any(released_nl([12_000] * 22 + [2_000] * 20))
+    assert sum(released_nl([12_000] * 25 + [2_000] * 20)) == 210_000
+
+
 def test_noise_is_no_flow():
     noise = random.Random(4)
     told = released_nl([round(5_000 + noise.gauss(0, 100)) for _ in range(1_000)])

@@ -60,7 +60,8 @@ DISCONNECTION_AMBIENT_PA = 700
 DISCONNECTION_MS = 3_000
 
 RELEASE_FILTER_MS = 200
-_SMOOTH_FROM = 3
+# What the filter shows until then may have been before the air came.
+_RELEASE_AFTER = 4
 
 # Far beyond every level; keeps sums of samples within small integers.
 _PRESSURE_BOUND_PA = 500_000
@@ -351,9 +352,9 @@ class Release:
     """What syringe and line let go while the pressure falls, and take up while it rises: C·Δp.
 
     It flows, or does not, beside what is pushed: a bubble goes by with all of it. Counted from the
-    pressure that the air came with, so that what swings to and fro comes to nothing; of a fall with
-    the greatest compliance and of a rise with the least, so that no bubble is taken for less than
-    it is.
+    pressure soon after the air came, since a fall may have brought it, and so that what swings to
+    and fro comes to nothing; of a fall with the greatest compliance and of a rise with the least,
+    so that no bubble is taken for less than it is.
     """
 
     def __init__(self) -> None:
@@ -369,17 +370,19 @@ class Release:
     def begin(self) -> None:
         """A flow starts."""
         self._smooth.begin()
-        self._samples = 0
+        self._since = 0
         self._from_pa = self._told_nl = 0
 
     def update(self, elapsed_ms: int, pressure_pa: int) -> None:
         """Take a sample of the pressure."""
         self._smooth.update(elapsed_ms, _bounded(pressure_pa))
-        self._samples = min(_SMOOTH_FROM, self._samples + 1)
+        self._since = min(_RELEASE_AFTER, self._since + 1)
 
     def flowed_nl(self, is_air: bool) -> int:
         """What flowed beside what was pushed since this was last asked, where there is air; nL."""
-        if not is_air or self._samples < _SMOOTH_FROM:
+        if not is_air:
+            self._since = 0
+        if self._since < _RELEASE_AFTER:
             self._from_pa = self._smooth.value
             self._told_nl = 0
             return 0
