@@ -15,6 +15,7 @@ from micropump_host.bench.record import ListRecorder
 from micropump_host.bench.server import PtyEndpoint, serve
 from micropump_host.bench.world import VirtualBench
 from micropump_host.cli import main
+from micropump_host.cli.common import console, remarks
 from micropump_host.client import Pump
 
 # Only there to end a test that hangs.
@@ -59,6 +60,9 @@ class Bench:
         self.port = port
         self._capsys = capsys
         self._monkeypatch = monkeypatch
+        # Wherever the tests run, no table is cut into lines.
+        for each in (console, remarks):
+            monkeypatch.setattr(each, "width", 200)
 
     def run(self, *words, typed: str | None = None) -> Said:
         """A command at this pump; ``typed`` is what somebody answers, None is nobody there."""

@@ -160,9 +160,9 @@ def test_a_motor_that_stands_is_found_within_the_slack(blocked_after, per_update
         missing += per_update * 4_096 // 3_200
         updates += 1
         assert updates < 100
-    # The slack, three quarters of one update, and what the update that finds it adds.
+    # The slack, five quarters of one update, and what the update that finds it adds.
     of_update = per_update * 4_096 // 3_200
-    assert missing <= detectors.STALL_SLACK_COUNTS + 7 * of_update // 4 + updates + 1
+    assert missing <= detectors.STALL_SLACK_COUNTS + 9 * of_update // 4 + updates + 1
 
 
 @pytest.mark.parametrize("full_steps", [4, 8, -4])

@@ -78,8 +78,9 @@ def test_whatever_a_sensor_says_it_is_bounded(readings):
     back_off.begin(60_000, 5_000, LEAST_COMPLIANCE_NL_KPA, 21_000, 556)
     drawn_nl = sum(back_off.portion_nl(reading) for reading in readings)
     assert back_off.portions <= MOST_PORTIONS
+    while nl := back_off.portion_nl(500_000):
+        drawn_nl += nl
     assert drawn_nl <= held_nl(55_000, 21_000) + FREE_PLAY_UM * 556
-    assert back_off.portion_nl(500_000) == 0 or drawn_nl < held_nl(55_000, 21_000)
 
 
 # -- on the bench ---------------------------------------------------------------------------------

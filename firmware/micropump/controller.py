@@ -424,6 +424,8 @@ class Controller:
             self.state = STOPPED
             self._note_delivered(journal.STOPPED)
         self._end_reminders()
+        self.end_alarm(alarms.NEAR_END)
+        self.end_alarm(alarms.NEAR_EMPTY)
         return OK
 
     def set_rate(self, now_ms: int, rate_ul_h: int, overrides: int = 0) -> int:

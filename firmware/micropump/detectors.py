@@ -22,7 +22,7 @@ _BUBBLES = AIR_ACCUMULATED_NL // AIR_LEAST_BUBBLE_NL + 1
 
 ENCODER_COUNTS = 4096
 # A motor that loses its place does so by four full steps: 82 counts at 200 steps.
-STALL_SLACK_COUNTS = 60
+STALL_SLACK_COUNTS = 52
 
 BARREL_GONE_UM = 2_000
 BARREL_TOLERANCE_UM = 1_200
@@ -188,11 +188,11 @@ class Stall:
         beyond = ((angle_counts - self._angle - expected + half) & (ENCODER_COUNTS - 1)) - half
         self._angle = angle_counts
         self.lag_counts = max(-_MOST_COUNTS, min(_MOST_COUNTS, self.lag_counts + beyond))
-        # Steps and angle are not read at one moment: of the 100 ms of a cycle up to 75 may lie
-        # between them, at the speed of this one or of the one before.
+        # Steps and angle are not read at one moment: up to 105 ms may lie between them where a flash
+        # erase or a collection holds up the loop, at the speed of this cycle or of the one before.
         way_counts = max(abs(expected), self._before_counts)
         self._before_counts = abs(expected)
-        slack_counts = self._slack_counts + 3 * way_counts // 4
+        slack_counts = self._slack_counts + 5 * way_counts // 4
         return self.STALLED if abs(self.lag_counts) > slack_counts else 0
 
 
