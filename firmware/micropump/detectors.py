@@ -188,7 +188,7 @@ class Stall:
         beyond = ((angle_counts - self._angle - expected + half) & (ENCODER_COUNTS - 1)) - half
         self._angle = angle_counts
         self.lag_counts = max(-_MOST_COUNTS, min(_MOST_COUNTS, self.lag_counts + beyond))
-        # Steps and angle are not read at one moment: where a flash erase or a collection holds up the
+        # Steps and angle are not read at one moment: where an erase or a collection holds up the
         # loop up to 105 ms lie between them, at the speed of this cycle or of the one before.
         way_counts = max(abs(expected), self._before_counts)
         self._before_counts = abs(expected)
