@@ -1,6 +1,7 @@
 """Air, stall, barrel, battery, rail, temperature: laws against plain models, then examples."""
 
 import os
+import random
 import subprocess
 import sys
 
@@ -178,6 +179,21 @@ def test_lost_steps_are_found_and_stay_found(full_steps):
     assert abs(stall.lag_counts + full_steps * 16 * 4_096 // 3_200) <= 1
     stall.begin()
     assert stall.update(0, 77) == 0
+
+
+def test_what_turns_too_fast_to_be_followed_is_no_stall():
+    """Half a turn and more between two samples, read at any moment of them."""
+    stall = Stall()
+    stall.configure(3_200)
+    stall.update(0, 0)
+    rng = random.Random(3)
+    for n in range(1, 200):
+        late = rng.randrange(1_000)
+        assert stall.update(5_000, (n * 5_000 - late) * 4_096 // 3_200 % 4_096) == 0
+    # Slower again it is followed from where it is.
+    at = 199 * 5_000
+    for n in range(1, 50):
+        assert stall.update(100, (at + n * 100) * 4_096 // 3_200 % 4_096) == 0
 
 
 def barrel_of(diameter_um=29_000):

@@ -183,8 +183,14 @@ class Stall:
         turned = self._rest + moved_steps * ENCODER_COUNTS
         expected = turned // self._steps_per_rev
         self._rest = turned - expected * self._steps_per_rev
-        # Of all ways that end at this angle, the one with the least to explain.
         half = ENCODER_COUNTS // 2
+        if max(abs(expected), self._before_counts) > half:
+            # Too fast for the angle to be followed, or just was: wherever it is, it is right.
+            self.lag_counts = 0
+            self._angle = angle_counts
+            self._before_counts = abs(expected)
+            return 0
+        # Of all ways that end at this angle, the one with the least to explain.
         beyond = ((angle_counts - self._angle - expected + half) & (ENCODER_COUNTS - 1)) - half
         self._angle = angle_counts
         self.lag_counts = max(-_MOST_COUNTS, min(_MOST_COUNTS, self.lag_counts + beyond))
