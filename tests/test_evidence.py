@@ -257,6 +257,9 @@ def test_the_whole_pump_says_what_its_detectors_find(monkeypatch):
     monkeypatch.setattr(detectors.Air, "update", lambda *_: looks.append(1) or len(looks) > 100)
     ran = whole.run_whole(infusion, 0.2)
     assert ran.alarms == ("air_bubble",)
+    # The plunger's slips are within 45 Pa of where the open line settles, at 1.2 kPa.
+    settled_pa = draw.settled_pa(infusion.bench, infusion.rate_ul_h)
+    assert ran.line_pa == pytest.approx(settled_pa, abs=150.0)
     assert ran.hours < 0.05
 
 

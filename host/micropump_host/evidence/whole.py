@@ -4,10 +4,13 @@ The firmware runs on the computer's Python; a client programs, starts and waits,
 Every alarm that a detector can raise is looked for in the pump's log and among those that are set.
 """
 
+import dataclasses
 import random
+from collections import deque
 from dataclasses import dataclass
 
 from micropump import alarms
+from micropump.journal import ALARM_RAISED
 from micropump.mechanism import KIND_SYRINGE
 from micropump.occlusion import OCCLUSION_LEVELS_PA
 from micropump_host.bench.ground import build_ground
@@ -37,7 +40,7 @@ class Whole:
         hours: how long, h.
         alarms: those of detectors that came, in order, each once.
         infused_ul: what the pump says it infused, µL.
-        line_pa: pressure at the pump's outlet when the first alarm was seen, Pa.
+        line_pa: pressure at the pump's outlet when the first alarm came, Pa; 0 without one.
 
     """
 
@@ -48,17 +51,25 @@ class Whole:
     line_pa: float
 
 
-class _NoRecord:
-    """Nobody weighs what flows."""
+class _Pressures:
+    """Of what a balance would be told, the pressure alone, by the time since the start (s)."""
+
+    def __init__(self) -> None:
+        self._last: deque[tuple[float, float]] = deque(maxlen=2 * _LOOK_MS // 1000)
 
     def begin(self, mechanism: object) -> None:
         """An infusion starts."""
 
     def sample(self, sample: Sample) -> None:
         """The balance was read."""
+        self._last.append((sample.t_s, sample.pressure_pa))
 
     def end(self) -> None:
         """It has ended."""
+
+    def at_pa(self, at_s: float) -> float:
+        """As it was last read by then, Pa."""
+        return [pressure_pa for t_s, pressure_pa in self._last if t_s <= at_s][-1]
 
 
 def run_whole_day(seed: str, hours: float) -> list[Whole]:
@@ -78,7 +89,10 @@ def run_whole(infusion: Infusion, hours: float) -> Whole:
     """Program, start and watch an infusion for ``hours`` (h), or until an alarm."""
     mechanism = infusion.mechanism
     core = build_ground("cpython", mechanism.kind, mechanism.drive_id, 0)
-    bench = VirtualBench(core, mechanism.kind, mechanism.drive_id, infusion.bench, _NoRecord())
+    balance = dataclasses.replace(infusion.bench.balance, sample_interval_s=1.0)
+    weighed = dataclasses.replace(infusion.bench, balance=balance)
+    pressures = _Pressures()
+    bench = VirtualBench(core, mechanism.kind, mechanism.drive_id, weighed, pressures)
     pump = Pump("bench", open_port=lambda *_: LocalLine(bench))
     pump.choose(occlusion_level=OCCLUSION_LEVELS_PA.index(infusion.level_kpa * 1000) + 1)
     rate_ul_h = round(infusion.rate_ul_h)
@@ -96,8 +110,11 @@ def run_whole(infusion: Infusion, hours: float) -> Whole:
         bench.advance(min(end_ms, bench.now_ms + _LOOK_MS))
         seen += [name for name in pump.status().alarms if name in OF_DETECTORS]
     status = pump.status()
-    bench.look()
-    line_pa = bench.plant.pressure_pa if bench.plant is not None else 0.0
+    raised = [event for event in pump.events() if event.code == ALARM_RAISED]
+    line_pa = 0.0
+    for event in raised:
+        if seen and alarms.ALARMS[event.a][1] == seen[0]:
+            line_pa = pressures.at_pa(event.uptime_s - began_ms / 1000.0)
     passed_h = max(1, bench.now_ms - began_ms) / 3_600_000
     bench.close()
     return Whole(infusion, passed_h, tuple(seen), status.infused_ul, line_pa)
