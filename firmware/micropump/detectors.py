@@ -22,7 +22,7 @@ _BUBBLES = AIR_ACCUMULATED_NL // AIR_LEAST_BUBBLE_NL + 1
 
 ENCODER_COUNTS = 4096
 # A motor that loses its place does so by four full steps: 82 counts at 200 steps.
-STALL_SLACK_COUNTS = 52
+STALL_SLACK_COUNTS = 60
 
 BARREL_GONE_UM = 2_000
 BARREL_TOLERANCE_UM = 1_200
@@ -172,6 +172,7 @@ class Stall:
         self._angle = -1
         self._rest = 0
         self._before_counts = 0
+        self._beyond = 0
 
     def update(self, moved_steps: int, angle_counts: int) -> int:
         """Take the microsteps since the update before and the angle now; STALLED or 0."""
@@ -194,12 +195,17 @@ class Stall:
         beyond = ((angle_counts - self._angle - expected + half) & (ENCODER_COUNTS - 1)) - half
         self._angle = angle_counts
         self.lag_counts = max(-_MOST_COUNTS, min(_MOST_COUNTS, self.lag_counts + beyond))
-        # Steps and angle are not read at one moment: where an erase or a collection holds up the
-        # loop up to 105 ms lie between them, at the speed of this cycle or of the one before.
+        # Steps and angle are not read at one moment: of the 100 ms of a cycle up to 75 lie between
+        # them, at the speed of this one or of the one before; more where an erase or a collection
+        # holds up the loop, which is over with the next sample.
         way_counts = max(abs(expected), self._before_counts)
         self._before_counts = abs(expected)
-        slack_counts = self._slack_counts + 5 * way_counts // 4
-        return self.STALLED if abs(self.lag_counts) > slack_counts else 0
+        slack_counts = self._slack_counts + 3 * way_counts // 4
+        if abs(self.lag_counts) <= slack_counts:
+            self._beyond = 0
+            return 0
+        self._beyond = min(2, self._beyond + 1)
+        return self.STALLED if self._beyond == 2 else 0
 
 
 class Barrel:
