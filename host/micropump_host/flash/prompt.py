@@ -26,7 +26,7 @@ _READ_TIMEOUT_S = 5.0
 _HASH_PIECE_BYTES = 1024
 
 _LOOK = """
-import os, sys
+import gc, os, sys
 try:
     import micropump_board
     board = micropump_board.BOARD
@@ -34,7 +34,8 @@ except ImportError:
     board = None
 except Exception:
     board = ""
-print((getattr(sys.implementation, "_mpy", 0), board, os.statvfs("/")[0] != 0))
+heap = gc.mem_free() + gc.mem_alloc()
+print((getattr(sys.implementation, "_mpy", 0), board, os.statvfs("/")[0] != 0, heap))
 """
 
 # Blocks that are all 0xFF hold nothing that a new file system could destroy. Only our own image has
@@ -111,12 +112,14 @@ class Facts:
         mpy: which ``.mpy`` files it takes.
         board: id of the board; None where Micropump is not on it, ``""`` where it does not load.
         has_file_system: whether one is mounted.
+        heap_bytes: the memory that there is for programs and what they keep.
 
     """
 
     mpy: MpyKind
     board: str | None
     has_file_system: bool
+    heap_bytes: int
 
 
 class Prompt:
@@ -154,8 +157,8 @@ class Prompt:
 
     def facts(self) -> Facts:
         """What the interpreter says of itself."""
-        word, board, has_file_system = self._ask(_LOOK)
-        return Facts(MpyKind.from_word(word), board, has_file_system)
+        word, board, has_file_system, heap_bytes = self._ask(_LOOK)
+        return Facts(MpyKind.from_word(word), board, has_file_system, heap_bytes)
 
     def make_file_system(self, even_if_used: bool) -> bool:
         """Make a file system where none is mounted.

@@ -22,6 +22,9 @@ from micropump_host.image.frozen import PACKAGES
 
 # Nothing of it is in use before all of it is verified.
 NEW_FOLDER = "flash_new"
+# What the pump keeps beside its code: 85 KB with the code in the image (on the emulated Pico,
+# benchmarks/bench_pico.py), and tables that the image has in flash.
+RUNNING_BYTES = 120 * 1024
 # Whatever form of the firmware there may be on the file system; .py comes before .mpy.
 FIRMWARE_NAMES = sorted([*PACKAGES.values(), MODULE, str(Path(MODULE).with_suffix(".mpy"))])
 
@@ -75,6 +78,7 @@ class Upload:
             facts = prompt.facts()
             self._check(facts)
             modules = compile_firmware(self.checkout, self.board, facts.mpy, self.port)
+            self._check_memory(facts, modules)
             self._write(prompt, facts, modules)
             self.listeners.phase("Verifying each file by its hash")
             self._verify(prompt, modules)
@@ -89,6 +93,17 @@ class Upload:
         if facts.board and facts.board != self.board.board_id:
             what = f'the files are for the board "{self.board.board_id}", this is a "{facts.board}"'
             raise ImageMismatchError(what, self.port, f"Name it: --board {facts.board}")
+
+    def _check_memory(self, facts: Facts, modules: Modules) -> None:
+        """Files are run from memory, an image from flash; raises ImageMismatchError."""
+        needed_bytes = sum(len(data) for data in modules.files.values()) + RUNNING_BYTES
+        if needed_bytes > facts.heap_bytes:
+            what = (
+                f"the firmware as files takes {needed_bytes // 1024} KB of memory,"
+                f" and this board has {facts.heap_bytes // 1024} KB"
+            )
+            remedy = "Put it into the image: make image, then micropump flash --uf2"
+            raise ImageMismatchError(what, self.port, remedy)
 
     def _write(self, prompt: Prompt, facts: Facts, modules: Modules) -> None:
         self.listeners.phase("Writing the files")
