@@ -199,8 +199,9 @@ class Stall:
         # them, at the speed of this one or of the one before; more where an erase or a collection
         # holds up the loop, which is over with the next sample.
         way_counts = max(abs(expected), self._before_counts)
-        self._before_counts = abs(expected)
-        slack_counts = self._slack_counts + 3 * way_counts // 4
+        self._before_counts = max(abs(expected), self._before_counts * 3 // 4)
+        quarters = 3 if way_counts < 200 else 6
+        slack_counts = self._slack_counts + quarters * way_counts // 4
         if abs(self.lag_counts) <= slack_counts:
             self._beyond = 0
             return 0
