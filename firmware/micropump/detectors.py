@@ -136,12 +136,13 @@ class Air:
 class Stall:
     """A motor that does not go where it is stepped: an encoder's travel against the steps.
 
-    Between two updates the encoder is taken to have gone the way that is nearest to what it should
-    have, so whole turns between them do no harm. A lag does not grow from noise: it is the
-    difference of two positions.
+    An angle is of some moment since the update before, so between encoder and steps lies a range of
+    differences. Those of a motor that follows have one in common, which no sample but the first
+    narrows to less than noise; a sample that is beyond all of them by more than the slack tells.
 
     Attributes:
-        lag_counts: how far the encoder is ahead of the steps, 1/4096 of a turn.
+        lag_counts: how far the encoder is ahead of every place that the steps explain, 1/4096 of a
+            turn; negative behind, 0 where they explain it.
 
     """
 
@@ -168,43 +169,52 @@ class Stall:
 
     def begin(self) -> None:
         """A flow starts: wherever the encoder is, it is right."""
-        self.lag_counts = 0
-        self._angle = -1
         self._rest = 0
-        self._before_counts = 0
-        self._beyond = 0
+        self._forget()
 
     def update(self, moved_steps: int, angle_counts: int) -> int:
         """Take the microsteps since the update before and the angle now; STALLED or 0."""
         if self._reverse:
             angle_counts = -angle_counts & (ENCODER_COUNTS - 1)
-        if self._angle < 0:
-            self._angle = angle_counts
-            return 0
         turned = self._rest + moved_steps * ENCODER_COUNTS
         expected = turned // self._steps_per_rev
         self._rest = turned - expected * self._steps_per_rev
         half = ENCODER_COUNTS // 2
-        if max(abs(expected), self._before_counts) > half:
-            # Too fast for the angle to be followed, or just was: wherever it is, it is right.
-            self.lag_counts = 0
-            self._angle = angle_counts
-            self._before_counts = abs(expected)
+        if abs(expected) > half:
+            # Too fast for the angle to be followed.
+            self._forget()
             return 0
+        if self._angle < 0:
+            self._angle = angle_counts
         # Of all ways that end at this angle, the one with the least to explain.
-        beyond = ((angle_counts - self._angle - expected + half) & (ENCODER_COUNTS - 1)) - half
+        way = ((angle_counts - self._angle - expected + half) & (ENCODER_COUNTS - 1)) - half
         self._angle = angle_counts
-        self.lag_counts = max(-_MOST_COUNTS, min(_MOST_COUNTS, self.lag_counts + beyond))
-        # Steps and angle are not read at one moment: of the 100 ms of a cycle up to 75 lie between
-        # them, at the speed of this one or of the one before; more where an erase or a collection
-        # holds up the loop, which is over with the next sample.
-        way_counts = max(abs(expected), self._before_counts)
-        self._before_counts = max(abs(expected), self._before_counts * 3 // 4)
-        quarters = 3 if way_counts < 200 else 6
-        slack_counts = self._slack_counts + quarters * way_counts // 4
-        if abs(self.lag_counts) <= slack_counts:
+        self._ahead = max(-_MOST_COUNTS, min(_MOST_COUNTS, self._ahead + way))
+        return self._judge(self._ahead + min(0, expected), self._ahead + max(0, expected))
+
+    def _forget(self) -> None:
+        self.lag_counts = 0
+        self._beyond = 0
+        self._angle = -1
+        self._ahead = 0
+        self._least = -_MOST_COUNTS
+        self._greatest = _MOST_COUNTS
+
+    def _judge(self, least: int, greatest: int) -> int:
+        """Take between which differences a sample lies."""
+        if least > self._greatest:
+            self.lag_counts = least - self._greatest
+        elif greatest < self._least:
+            self.lag_counts = greatest - self._least
+        else:
+            self.lag_counts = 0
+            self._least = max(self._least, least)
+            self._greatest = min(self._greatest, greatest)
+        if abs(self.lag_counts) <= self._slack_counts:
             self._beyond = 0
             return 0
+        # Where an erase or a collection held up the loop, one angle may be older than the update
+        # before; that is over with the next.
         self._beyond = min(2, self._beyond + 1)
         return self.STALLED if self._beyond == 2 else 0
 

@@ -297,8 +297,8 @@ def _lost_steps(rng: random.Random) -> Injected:
     four = round(_FULL_STEPS_LOST * geometry.microsteps_per_rev / full_steps)
     counts = four * _ENCODER_TURN / geometry.microsteps_per_rev
     turning = infusion.push_ul / _counts_ul(infusion, 1.0)
-    # Three quarters of the way between two samples may be lost unseen.
-    times = max(1, math.ceil((66.0 + 0.75 * turning) / counts))
+    # The way between two samples may be lost unseen.
+    times = max(1, math.ceil((66.0 + turning) / counts))
     within_s = 1.4 * _counts_ul(infusion, counts * times) / _ul_s(infusion) + PROMPT_S
     at_s = _soon_s(rng, infusion, 1.0)
     events = (LoseSteps(0.0, four * times),)
