@@ -1,7 +1,6 @@
 """Air, stall, barrel, battery, rail, temperature: laws against plain models, then examples."""
 
 import os
-import random
 import subprocess
 import sys
 

@@ -149,6 +149,8 @@ class Stall:
     STALLED = 1
 
     def __init__(self) -> None:
+        self._angle = -1
+        self._ahead = 0
         self.configure(3200)
 
     def configure(
@@ -180,7 +182,7 @@ class Stall:
         expected = turned // self._steps_per_rev
         self._rest = turned - expected * self._steps_per_rev
         half = ENCODER_COUNTS // 2
-        if abs(expected) > half:
+        if abs(expected) > half - self._slack_counts:
             # Too fast for the angle to be followed.
             self._forget()
             return 0

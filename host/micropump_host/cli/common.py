@@ -1,10 +1,13 @@
 """What the commands share: the port, the console, figures in and out, and questions."""
 
 import argparse
+import contextlib
+import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +15,7 @@ from rich.prompt import Confirm
 
 from micropump import alarms
 from micropump_host.client import Pump, Status
-from micropump_host.errors import UsageError
+from micropump_host.errors import MicropumpError, UsageError
 from micropump_host.orders import QuantityError, parse_duration_s, parse_rate_ul_h
 
 PORT_VARIABLE = "MICROPUMP_PORT"
@@ -97,6 +100,35 @@ def figure(parse: Callable[[str], int], text: str, where: str) -> int:
         return parse(text)
     except QuantityError as error:
         raise UsageError(error.what, where, error.remedy) from None
+
+
+def require_libraries(command: str, libraries: Sequence[str], extras: str = "accuracy") -> None:
+    """Raise MicropumpError where one of ``libraries`` is not there, before anything is done.
+
+    Args:
+        command: what needs them.
+        libraries: their modules.
+        extras: of this package, with which they come.
+
+    """
+    for library in libraries:
+        if importlib.util.find_spec(library) is None:
+            raise MicropumpError(
+                f"the library {library} is not installed",
+                command,
+                f'Install what this command needs with: pip install "micropump[{extras}]"',
+            )
+
+
+@contextlib.contextmanager
+def writing(what: str, folder: Path) -> Iterator[None]:
+    """A stretch in which ``what`` is written to ``folder``; MicropumpError where it cannot be."""
+    try:
+        yield
+    except OSError as error:
+        raise MicropumpError(
+            f"{what} cannot be written ({error.strerror})", str(folder), "Choose another DIR."
+        ) from None
 
 
 def can_ask() -> bool:

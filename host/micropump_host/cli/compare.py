@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,8 +18,15 @@ from micropump_host.bench.devices import (
     gravity_for,
     load_device_or_bench,
 )
-from micropump_host.cli.common import console, duration, print_json, remarks
-from micropump_host.errors import EXIT_DONE, MicropumpError, UsageError
+from micropump_host.cli.common import (
+    console,
+    duration,
+    print_json,
+    remarks,
+    require_libraries,
+    writing,
+)
+from micropump_host.errors import EXIT_DONE, UsageError
 from micropump_host.orders import check_order, load_order
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
 PUMP = "pump"
 _DEVICES = (PUMP, *DEVICE_KINDS)
 _LIBRARIES = ("numpy", "scipy", "matplotlib")
+_WHAT = "the comparison"
 
 _EPILOG = """\
 examples:
@@ -74,7 +81,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """``micropump compare``."""
-    _check_libraries()
+    require_libraries("micropump compare", _LIBRARIES)
     # The other commands must work without numpy and matplotlib.
     from micropump_host.compare.comparison import compare  # noqa: PLC0415
     from micropump_host.compare.intent import intent_of  # noqa: PLC0415
@@ -82,7 +89,10 @@ def run(args: argparse.Namespace) -> int:
     checked = check_order(load_order(args.order))
     intent = intent_of(checked.program)
     chosen = _named([(word, _chosen(word, intent)) for word in args.device or _DEVICES])
-    _make_folder(args.out)
+    if args.out:
+        # A comparison may take a minute.
+        with writing(_WHAT, args.out):
+            args.out.mkdir(parents=True, exist_ok=True)
     with Progress(console=remarks) as progress:
         tasks = {name: progress.add_task(name, total=1.0) for name in chosen}
         comparison = compare(
@@ -100,16 +110,6 @@ def run(args: argparse.Namespace) -> int:
         if args.out:
             console.print(f"The plot is {args.out / 'compare.svg'}")
     return EXIT_DONE
-
-
-def _check_libraries() -> None:
-    for library in _LIBRARIES:
-        if importlib.util.find_spec(library) is None:
-            raise MicropumpError(
-                f"the library {library} is not installed",
-                "micropump compare",
-                'Install what this command needs with: pip install "micropump[accuracy]"',
-            )
 
 
 def _chosen(word: str, intent: "Intent") -> "Device | Bench | None":
@@ -147,33 +147,15 @@ def _named(
     return named
 
 
-def _make_folder(folder: Path | None) -> None:
-    """Make the folder now: a comparison may take a minute."""
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_writable(folder, error) from None
-
-
-def _not_writable(folder: Path, error: OSError) -> MicropumpError:
-    return MicropumpError(
-        f"the comparison cannot be written ({error.strerror})", str(folder), "Choose another DIR."
-    )
-
-
 def _write(folder: Path, comparison: "Comparison") -> None:
     from micropump_host.accuracy.plots import save_figure  # noqa: PLC0415
     from micropump_host.compare.plots import compare_figure  # noqa: PLC0415
 
-    save_figure(compare_figure(comparison), folder / "compare")
     text = json.dumps(comparison.to_json_dict(), indent=2, ensure_ascii=False)
-    try:
+    with writing(_WHAT, folder):
+        save_figure(compare_figure(comparison), folder / "compare")
         (folder / "compare.json").write_text(text + "\n", encoding="utf-8")
         (folder / "curves.csv").write_text(comparison.curves_csv(), encoding="utf-8")
-    except OSError as error:
-        raise _not_writable(folder, error) from None
 
 
 def _show(comparison: "Comparison") -> None:

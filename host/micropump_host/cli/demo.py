@@ -5,7 +5,6 @@ interpreted by MicroPython, run an order on it over a serial port, and analyse w
 """
 
 import argparse
-import importlib.util
 import json
 import subprocess
 import sys
@@ -18,7 +17,15 @@ from rich.progress import track
 from micropump_host.bench import Bench, default_bench
 from micropump_host.bench.benchfile import Kind
 from micropump_host.bench.process import virtual_pump
-from micropump_host.cli.common import console, duration, ml, rate, remarks
+from micropump_host.cli.common import (
+    console,
+    duration,
+    ml,
+    rate,
+    remarks,
+    require_libraries,
+    writing,
+)
 from micropump_host.client import Event
 from micropump_host.errors import EXIT_DONE, MicropumpError
 
@@ -104,7 +111,8 @@ def run(args: argparse.Namespace) -> int:
         for case in track(CASES, "Infusing and measuring", console=remarks)
     ]
     page = args.out / "report.html"
-    page.write_text(render_page("Micropump: two infusions", runs), encoding="utf-8")
+    with writing("the report", args.out):
+        page.write_text(render_page("Micropump: two infusions", runs), encoding="utf-8")
     for case, result in zip(CASES, runs, strict=True):
         console.print(f"{case.title}: mean error A {result.accuracy.mean_error_percent:+.2f} %")
     console.print(f"The report is {page}")
@@ -113,13 +121,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_before(args: argparse.Namespace) -> None:
     """Raise MicropumpError for what would otherwise only fail half-way."""
-    for library in _LIBRARIES:
-        if importlib.util.find_spec(library) is None:
-            raise MicropumpError(
-                f"the library {library} is not installed",
-                "micropump demo",
-                'Install what this command needs with: pip install "micropump[accuracy,bench]"',
-            )
+    require_libraries("micropump demo", _LIBRARIES, "accuracy,bench")
     for case in CASES:
         if not (args.orders / case.order).is_file():
             raise MicropumpError(
@@ -127,12 +129,8 @@ def _check_before(args: argparse.Namespace) -> None:
                 str(args.orders / case.order),
                 "Run this in Micropump's checkout, or name its examples/orders with --orders.",
             )
-    try:
+    with writing("the report", args.out):
         args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MicropumpError(
-            f"the report cannot be written ({error.strerror})", str(args.out), "Choose another DIR."
-        ) from None
 
 
 def _run_case(case: Case, order: Path, out: Path) -> Any:

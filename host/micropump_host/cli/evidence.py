@@ -1,7 +1,6 @@
 """The command ``micropump evidence``: no false alarms, no misses, counted over random infusions."""
 
 import argparse
-import importlib.util
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Shown
 
-from micropump_host.cli.common import console, print_json, remarks
-from micropump_host.errors import EXIT_DONE, EXIT_REFUSED, MicropumpError, UsageError
+from micropump_host.cli.common import console, print_json, remarks, require_libraries, writing
+from micropump_host.errors import EXIT_DONE, EXIT_REFUSED, UsageError
 
 if TYPE_CHECKING:
     from micropump_host.evidence.campaign import Plan, Row
@@ -76,13 +75,7 @@ def run(args: argparse.Namespace) -> int:
         if value is not None and value < (option == "jobs"):
             name = f"--{option.replace('_', '-')}"
             raise UsageError(f"{value} is too few", name, "Give a greater number.")
-    for library in _LIBRARIES:
-        if importlib.util.find_spec(library) is None:
-            raise MicropumpError(
-                f"the library {library} is not installed",
-                "micropump evidence",
-                'Install what this command needs with: pip install "micropump[accuracy]"',
-            )
+    require_libraries("micropump evidence", _LIBRARIES)
     # The other commands must work without numpy and matplotlib.
     from micropump_host.evidence import (  # noqa: PLC0415
         Plan,
@@ -147,7 +140,7 @@ def _write(out: Path, summary: dict[str, Any], rows: "dict[str, list[Row]]") -> 
         ),
     )
     page = render_sections("Micropump: evidence of the detectors", _WARNING, sections)
-    try:
+    with writing("the report", out):
         (out / "evidence.json").write_text(
             json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8"
         )
@@ -155,10 +148,6 @@ def _write(out: Path, summary: dict[str, Any], rows: "dict[str, list[Row]]") -> 
             if svg:
                 (out / f"{name}.svg").write_text(svg, encoding="utf-8")
         (out / "report.html").write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise MicropumpError(
-            f"the report cannot be written ({error.strerror})", str(out), "Choose another DIR."
-        ) from None
 
 
 def _sections(summary: dict[str, Any], times: str) -> "list[Section]":

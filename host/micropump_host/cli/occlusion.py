@@ -1,7 +1,6 @@
 """The command ``micropump accuracy occlusion``: what a pump discloses of an occlusion."""
 
 import argparse
-import importlib.util
 import json
 import re
 from dataclasses import replace
@@ -22,14 +21,22 @@ from micropump.mechanism import (
     build,
 )
 from micropump_host.bench import Bench, default_bench, load_bench
-from micropump_host.cli.common import console, figure, print_json, remarks
-from micropump_host.errors import EXIT_DONE, MicropumpError, UsageError
+from micropump_host.cli.common import (
+    console,
+    figure,
+    print_json,
+    remarks,
+    require_libraries,
+    writing,
+)
+from micropump_host.errors import EXIT_DONE, UsageError
 from micropump_host.orders import default_drive_id, parse_rate_ul_h
 
 if TYPE_CHECKING:
     from micropump_host.accuracy.occlusion import Alarm, Disclosure, OcclusionRow
 
 _LIBRARIES = ("numpy", "scipy", "matplotlib")
+_WHAT = "the table"
 _DEFAULT_SYRINGE = "bd-plastipak-50"
 _RATES = "1,5,25,100 mL/h"
 _LEVELS = "30,70,120 kPa"
@@ -96,8 +103,11 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """``micropump accuracy occlusion``."""
-    _check_libraries()
-    _make_folder(args.out)
+    require_libraries("micropump accuracy occlusion", _LIBRARIES)
+    if args.out:
+        # The runs take a while.
+        with writing(_WHAT, args.out):
+            args.out.mkdir(parents=True, exist_ok=True)
     disclosure = _recorded(args) if args.recorded else _simulated(args)
     if args.out:
         _write(args.out, disclosure)
@@ -150,16 +160,6 @@ def levels_kpa(text: str) -> list[int]:
     return sorted(levels)
 
 
-def _check_libraries() -> None:
-    for library in _LIBRARIES:
-        if importlib.util.find_spec(library) is None:
-            raise MicropumpError(
-                f"the library {library} is not installed",
-                "micropump accuracy occlusion",
-                'Install what this needs with: pip install "micropump[accuracy]"',
-            )
-
-
 def _simulated(args: argparse.Namespace) -> "Disclosure":
     # The other commands must work without numpy and matplotlib.
     from micropump_host.disclosure.table import disclose  # noqa: PLC0415
@@ -209,21 +209,6 @@ def _recorded(args: argparse.Namespace) -> "Disclosure":
     return disclosure_of(args.recorded)
 
 
-def _make_folder(folder: Path | None) -> None:
-    """Make the folder now: the runs take a while."""
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_writable(folder, error) from None
-
-
-def _not_writable(folder: Path, error: OSError) -> MicropumpError:
-    what = f"the table cannot be written ({error.strerror})"
-    return MicropumpError(what, str(folder), "Choose another DIR.")
-
-
 def _write(folder: Path, disclosure: "Disclosure") -> None:
     from micropump_host.accuracy.occlusion_plots import (  # noqa: PLC0415
         bolus_figure,
@@ -232,15 +217,13 @@ def _write(folder: Path, disclosure: "Disclosure") -> None:
     )
     from micropump_host.accuracy.plots import save_figure  # noqa: PLC0415
 
-    save_figure(time_figure(disclosure), folder / "time-to-alarm")
-    save_figure(bolus_figure(disclosure), folder / "bolus")
-    if disclosure.trace is not None:
-        save_figure(trace_figure(disclosure.trace), folder / "pressure")
     text = json.dumps(disclosure.to_json_dict(), indent=2, ensure_ascii=False)
-    try:
+    with writing(_WHAT, folder):
+        save_figure(time_figure(disclosure), folder / "time-to-alarm")
+        save_figure(bolus_figure(disclosure), folder / "bolus")
+        if disclosure.trace is not None:
+            save_figure(trace_figure(disclosure.trace), folder / "pressure")
         (folder / "occlusion.json").write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise _not_writable(folder, error) from None
 
 
 def _show(disclosure: "Disclosure") -> None:

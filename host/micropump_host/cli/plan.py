@@ -1,7 +1,6 @@
 """The command ``micropump plan``: what an order is going to do, before anything is sent."""
 
 import argparse
-import importlib.util
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from micropump_host.cli.common import console, duration, print_json, remarks
+from micropump_host.cli.common import console, duration, print_json, remarks, require_libraries
 from micropump_host.errors import EXIT_DONE, MicropumpError, UsageError
 from micropump_host.limits import occlusion_kpa, open_library
 from micropump_host.orders import CheckedOrder, check_order, load_order
@@ -130,12 +129,7 @@ def clock_s_of(text: str) -> int:
 
 def _draw(name: Path, schedule: Schedule, checked: CheckedOrder) -> Path:
     """Draw it and return the SVG's path."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MicropumpError(
-            "the library matplotlib is not installed",
-            "micropump plan --plot",
-            'Install what this needs with: pip install "micropump[accuracy]"',
-        )
+    require_libraries("micropump plan --plot", ("matplotlib",))
     # The schedule alone must work without matplotlib.
     from micropump_host.accuracy.plots import save_figure  # noqa: PLC0415
     from micropump_host.plan.plots import schedule_figure  # noqa: PLC0415
