@@ -214,7 +214,7 @@ def test_one_angle_from_before_the_last_update_is_no_stall(per_update, before, l
     stall.update(0, 0)
     for n in range(1, 60):
         late = 150 if n == before else late_percent
-        read_at = n * per_update - per_update * late // 100
+        read_at = max(0, n * per_update - per_update * late // 100)
         assert stall.update(per_update, read_at * 4_096 // 3_200 % 4_096) == 0
 
 
