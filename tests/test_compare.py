@@ -1,6 +1,7 @@
 """`micropump compare`: intent, figures, and the command from an order to its files."""
 
 import csv
+import importlib.util
 import json
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +17,6 @@ from micropump_host.accuracy.method import SYRINGE, adapted
 from micropump_host.accuracy.record import Record
 from micropump_host.bench import default_bench, load_bench
 from micropump_host.bench.devices import default_device, elastomeric_for, gravity_for
-from micropump_host.cli import compare as command
 from micropump_host.cli import main
 from micropump_host.compare.delivery import Delivery, of_device, of_pump, sample_times_s
 from micropump_host.compare.intent import Intent, Stretch, intent_of
@@ -500,11 +500,9 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_runs(capsys, sho
 
 
 def test_a_library_that_is_missing_is_named(capsys, short, monkeypatch):
-    find = command.importlib.util.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(
-        command.importlib.util,
-        "find_spec",
-        lambda name: None if name == "matplotlib" else find(name),
+        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find(name)
     )
     code, _, err = run(capsys, short)
     assert code == 1

@@ -1,5 +1,6 @@
 """``micropump demo``: what a newcomer sees first."""
 
+import importlib.util
 import json
 import os
 import re
@@ -10,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 from support import FIRMWARE, REPO
 
-from micropump_host.cli import demo, main
+from micropump_host.cli import main
 
 NAMES = ("syringe", "peristaltic")
 CURVES = {
@@ -175,9 +176,9 @@ def test_demo_that_cannot_write_says_so(capsys, tmp_path):
 
 
 def test_demo_without_a_library_says_how_to_get_it(capsys, tmp_path, monkeypatch):
-    find = demo.importlib.util.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(
-        demo.importlib.util, "find_spec", lambda name: None if name == "jinja2" else find(name)
+        importlib.util, "find_spec", lambda name: None if name == "jinja2" else find(name)
     )
     code, told = said(capsys, "--out", tmp_path / "out")
     assert code == 1
