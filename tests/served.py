@@ -12,7 +12,7 @@ from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
 from micropump_host.bench import default_bench
 from micropump_host.bench.ground import build_ground
 from micropump_host.bench.record import ListRecorder
-from micropump_host.bench.server import PtyEndpoint, serve
+from micropump_host.bench.server import Endpoint, PtyEndpoint, serve
 from micropump_host.bench.world import VirtualBench
 from micropump_host.cli import main
 from micropump_host.cli.common import console, remarks
@@ -92,10 +92,11 @@ class Bench:
 
 
 @contextlib.contextmanager
-def served(capsys, monkeypatch, speed: float = MAX, kind: str = "syringe") -> Iterator[Bench]:
-    """A virtual pump in a thread."""
-    monkeypatch.setenv("COLUMNS", "200")
-    endpoint = PtyEndpoint()
+def serving(
+    endpoint: Endpoint | None = None, speed: float = MAX, kind: str = "syringe"
+) -> Iterator[tuple[VirtualBench, str]]:
+    """A virtual pump in a thread, which needs no process; gives the bench and the port."""
+    endpoint = endpoint or PtyEndpoint()
     number, drive_id = _FITTED[kind]
     core = build_ground("cpython", number, drive_id, round(speed * 1000))
     bench = VirtualBench(core, number, drive_id, default_bench(kind), ListRecorder())
@@ -104,12 +105,20 @@ def served(capsys, monkeypatch, speed: float = MAX, kind: str = "syringe") -> It
     thread = threading.Thread(target=serve, args=arguments, daemon=True)
     thread.start()
     try:
-        yield Bench(endpoint.name, capsys, monkeypatch)
+        yield bench, endpoint.name
     finally:
         stopping.set()
         thread.join(GENEROUS_S)
         bench.close()
         endpoint.close()
+
+
+@contextlib.contextmanager
+def served(capsys, monkeypatch, speed: float = MAX, kind: str = "syringe") -> Iterator[Bench]:
+    """A virtual pump, and the command line at it."""
+    monkeypatch.setenv("COLUMNS", "200")
+    with serving(speed=speed, kind=kind) as (_, port):
+        yield Bench(port, capsys, monkeypatch)
 
 
 def flat(text: str) -> str:

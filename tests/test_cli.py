@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import io
-import json
 import os
 import re
 import shlex
@@ -16,16 +15,15 @@ import time
 import tty
 
 import pytest
+import served
+from served import GENEROUS_S, MAX, Said, flat, serving
 from support import FIRMWARE, REPO
 
-from micropump.mechanism import KIND_PERISTALTIC, KIND_SYRINGE
+from micropump.mechanism import KIND_SYRINGE
 from micropump.program import PCA
 from micropump.therapy import KVO_OFF
-from micropump_host.bench import default_bench, ground
-from micropump_host.bench.ground import build_ground
-from micropump_host.bench.record import ListRecorder
-from micropump_host.bench.server import PtyEndpoint, TcpEndpoint, serve
-from micropump_host.bench.world import VirtualBench
+from micropump_host.bench import ground
+from micropump_host.bench.server import TcpEndpoint
 from micropump_host.cli import build_parser, main
 from micropump_host.client import Accepted, Event, Info, Pump, Status
 
@@ -34,9 +32,6 @@ ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "MICROPUMP_PORT"},
     "PYTHONPATH": os.pathsep.join([str(FIRMWARE), str(REPO / "host")]),
 }
-# Only there to end a test that hangs.
-GENEROUS_S = 60.0
-MAX = 0.0
 
 ORDER = """\
 [order]
@@ -89,19 +84,6 @@ def order(tmp_path):
     path = tmp_path / "order.toml"
     path.write_text(ORDER)
     return path
-
-
-@dataclasses.dataclass
-class Said:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        return json.loads(self.out)
 
 
 @pytest.fixture
@@ -163,29 +145,6 @@ def simulated(*words):
         process.communicate()
 
 
-@contextlib.contextmanager
-def served(endpoint=None, speed=MAX, kind="syringe"):
-    """A virtual pump in a thread, which needs no process; gives the bench and the port."""
-    endpoint = endpoint or PtyEndpoint()
-    number, drive_id = {
-        "syringe": (KIND_SYRINGE, "t8-2mm-16"),
-        "peristaltic": (KIND_PERISTALTIC, "direct-16"),
-    }[kind]
-    core = build_ground("cpython", number, drive_id, round(speed * 1000))
-    bench = VirtualBench(core, number, drive_id, default_bench(kind), ListRecorder())
-    stopping = threading.Event()
-    arguments = (bench, endpoint, speed, stopping.is_set)
-    thread = threading.Thread(target=serve, args=arguments, daemon=True)
-    thread.start()
-    try:
-        yield bench, endpoint.name
-    finally:
-        stopping.set()
-        thread.join(GENEROUS_S)
-        bench.close()
-        endpoint.close()
-
-
 def wait_until(is_so):
     end_s = time.monotonic() + GENEROUS_S
     while not is_so():
@@ -199,20 +158,10 @@ def start_infusion(port, rate_ul_h=5_000):
         pump.start(accepted.program_id)
 
 
-def flat(text):
-    """Text as it was before the terminal's width cut it into lines."""
-    return " ".join(text.split())
-
-
 def assert_explained(said, code, *fragments):
-    """What, where and what to do are on stderr, and the exit code is right."""
-    assert said.code == code, said.err
+    """What, where and what to do are on stderr, and nothing before them."""
     assert said.err.startswith("micropump: ")
-    assert "\n  where: " in said.err
-    assert "\n  what to do: " in said.err
-    assert "Traceback" not in said.err
-    for fragment in fragments:
-        assert str(fragment) in said.err, said.err
+    served.assert_explained(said, code, *fragments)
 
 
 # -- with a virtual pump in a process of its own -------------------------------------------------
@@ -342,7 +291,7 @@ class Terminal(io.StringIO):
 )
 def test_run_asks_before_it_starts(micropump, order, monkeypatch, typed, starts):
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
-    with served() as (bench, port):
+    with serving() as (bench, port):
         said = micropump("run", order, "--port", port)
         assert said.code == (0 if starts else 1)
         assert "Start?" in said.err
@@ -354,7 +303,7 @@ def test_run_asks_before_it_starts(micropump, order, monkeypatch, typed, starts)
 
 def test_run_shows_what_will_be_delivered_before_it_asks(micropump, order, monkeypatch):
     monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
-    with served() as (_, port):
+    with serving() as (_, port):
         shown = micropump("run", order, "--port", port).err.split("Start?")[0]
     for text in ("60 mL/h", "1.000 mL", "0:01:00", "3 mL/h", "bd-plastipak-50", "nL"):
         assert text in shown
@@ -362,13 +311,13 @@ def test_run_shows_what_will_be_delivered_before_it_asks(micropump, order, monke
 
 def test_run_without_anyone_to_ask_is_wrong_usage(micropump, order, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    with served() as (bench, port):
+    with serving() as (bench, port):
         assert_explained(micropump("run", order, "--port", port), 2, "--yes")
         assert bench.started_ms is None
 
 
 def test_attach_follows_what_is_under_way(micropump):
-    with served(speed=100.0) as (_, port):
+    with serving(speed=100.0) as (_, port):
         start_infusion(port, 1_200_000)
         said = micropump("run", "--attach", "--port", port, "--json")
         assert said.code == 0
@@ -378,14 +327,14 @@ def test_attach_follows_what_is_under_way(micropump):
 
 
 def test_attach_to_an_idle_pump_says_that_nothing_is_under_way(micropump):
-    with served() as (_, port):
+    with serving() as (_, port):
         said = micropump("run", "--attach", "--port", port)
         assert said.code == 1
         assert "No infusion is under way" in said.err
 
 
 def test_run_tells_of_an_alarm_and_what_to_do(micropump, order):
-    with served(speed=10.0) as (bench, port):
+    with serving(speed=10.0) as (bench, port):
         running = started("run", order, "--port", port, "--yes")
         wait_until(lambda: bench.infusing)
         bench.ground.set_interlock(True)
@@ -396,7 +345,7 @@ def test_run_tells_of_an_alarm_and_what_to_do(micropump, order):
 
 
 def test_ctrl_c_ends_run_and_not_the_infusion(micropump, order):
-    with served(speed=1.0) as (bench, port):
+    with serving(speed=1.0) as (bench, port):
         running = started("run", order, "--port", port, "--yes")
         wait_until(lambda: bench.infusing)
         # While it follows, the port is its own.
@@ -424,7 +373,7 @@ def test_pump_that_goes_away_in_mid_run(order, tmp_path):
 
 def test_host_that_is_cut_off_reattaches_and_the_pump_went_on(order):
     endpoint = TcpEndpoint("127.0.0.1", 0)
-    with served(endpoint, speed=40.0) as (bench, port):
+    with serving(endpoint, speed=40.0) as (bench, port):
         running = started("run", order, "--port", port, "--yes", "--json")
         wait_until(lambda: bench.infusing)
         endpoint._client.shutdown(socket.SHUT_RDWR)
@@ -484,7 +433,7 @@ def test_every_therapy_is_run_and_followed_to_its_end(micropump, order, name):
     order.write_text(order_of(name))
     # Slow enough that run sees the delay, and the KVO between the doses, go by.
     speed = {"delayed": 200.0, "intermittent": 1_000.0}.get(name, MAX)
-    with served(speed=speed) as (_, port):
+    with serving(speed=speed) as (_, port):
         said = micropump("run", order, "--port", port, "--yes", "--json")
         assert said.code == 0, said.err
         assert said.json["delivered"] is True
@@ -504,7 +453,7 @@ def test_run_shows_how_the_figures_of_an_order_came_about(micropump, order, monk
         order_of("pca").replace('"0.1 mL"', '"0.2 mg"') + '\n[drug]\nconcentration = "2 mg/mL"\n'
     )
     monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
-    with served() as (_, port):
+    with serving() as (_, port):
         shown = flat(micropump("run", order, "--port", port).err)
     assert "0.2 mg / 2 mg/mL = 0.1 mL" in shown
     assert "pca" in shown
@@ -534,7 +483,7 @@ def start_pca(port):
 @pytest.mark.parametrize(("typed", "given"), [("n\n", False), ("", False), ("y\n", True)])
 def test_a_bolus_is_given_after_confirmation(micropump, monkeypatch, typed, given):
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
-    with served(speed=1.0) as (_, port):
+    with serving(speed=1.0) as (_, port):
         start_infusion(port)
         said = micropump("bolus", "2 mL", "--rate", "60 mL/h", "--port", port)
         assert said.code == (0 if given else 1)
@@ -547,7 +496,7 @@ def test_a_bolus_is_given_after_confirmation(micropump, monkeypatch, typed, give
 
 def test_a_square_bolus_is_given_without_asking(micropump, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    with served(speed=1.0) as (_, port):
+    with serving(speed=1.0) as (_, port):
         start_infusion(port)
         words = ("bolus", "1 mL", "--over", "30 min", "--port", port)
         assert_explained(micropump(*words), 2, "--yes")
@@ -563,7 +512,7 @@ def test_a_square_bolus_is_given_without_asking(micropump, monkeypatch):
 
 
 def test_a_demand_is_given_or_its_refusal_explained(micropump):
-    with served(speed=1.0) as (_, port):
+    with serving(speed=1.0) as (_, port):
         start_pca(port)
         said = micropump("demand", "--port", port, "--json")
         assert said.code == 0
@@ -585,7 +534,7 @@ PURGE = ("purge", "2 mL", "--rate", "300 mL/h", "--syringe", "bd-plastipak-50")
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_purge_is_followed_to_its_end(micropump, reverse):
     words = (*PURGE, "--reverse") if reverse else (*PURGE, "--content", "50 mL")
-    with served() as (_, port):
+    with serving() as (_, port):
         said = micropump(*words, "--port", port, "--yes", "--json")
         assert said.code == 0, said.err
         assert said.json.keys() == {"accepted", "delivered", "status", "events"}
@@ -599,7 +548,7 @@ def test_a_purge_is_followed_to_its_end(micropump, reverse):
 
 def test_a_purge_takes_two_actions(micropump, monkeypatch):
     monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
-    with served() as (bench, port):
+    with serving() as (bench, port):
         said = micropump(*PURGE, "--content", "50 mL", "--port", port)
         assert said.code == 1
         assert "Not started." in said.err
@@ -609,7 +558,7 @@ def test_a_purge_takes_two_actions(micropump, monkeypatch):
 
 def test_a_peristaltic_pump_is_not_run_backwards(micropump):
     words = ("purge", "2 mL", "--rate", "300 mL/h", "--head", "masterflex-ls-16", "--reverse")
-    with served(kind="peristaltic") as (_, port):
+    with serving(kind="peristaltic") as (_, port):
         said = micropump(*words, "--port", port, "--yes")
         assert_explained(said, 1, "does not run backwards")
 
@@ -617,7 +566,7 @@ def test_a_peristaltic_pump_is_not_run_backwards(micropump):
 @pytest.mark.parametrize(("typed", "starts"), [("n\n", False), ("y\n", True)])
 def test_a_secondary_is_started_after_confirmation(micropump, monkeypatch, typed, starts):
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
-    with served(speed=1.0) as (_, port):
+    with serving(speed=1.0) as (_, port):
         start_infusion(port)
         words = ("secondary", "2 mL", "--content", "3 mL", "--rate", "120 mL/h")
         said = micropump(*words, "--port", port, "--json")
@@ -646,7 +595,7 @@ SMALL = ORDER.replace('vtbi = "1 mL"', 'vtbi = "3 mL"').replace(
 def test_run_asks_for_a_full_container_and_goes_on(micropump, order, monkeypatch, typed):
     order.write_text(SMALL)
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
-    with served() as (_, port):
+    with serving() as (_, port):
         said = micropump("run", order, "--port", port, "--json")
         assert said.code == 0, said.err
         assert "2 of 2.000 mL each" in said.err
@@ -666,7 +615,7 @@ def test_a_pump_with_an_empty_container_is_left_as_it_is(
 ):
     order.write_text(SMALL)
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
-    with served() as (_, port):
+    with serving() as (_, port):
         said = micropump("run", order, "--port", port)
         assert said.code == 1
         assert "The VTBI is not delivered" in flat(said.err)
@@ -679,7 +628,7 @@ def test_an_empty_container_is_changed_by_commands_where_nobody_can_be_asked(
 ):
     order.write_text(SMALL)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    with served() as (_, port):
+    with serving() as (_, port):
         said = micropump("run", order, "--port", port, "--yes")
         assert said.code == 1
         assert "micropump container CONTENT, then micropump acknowledge" in flat(said.err)
@@ -716,7 +665,7 @@ BAD_ORDERS = {
 
 @pytest.fixture(scope="module")
 def idle_pump():
-    with served() as (bench, port):
+    with serving() as (bench, port):
         yield bench, port
 
 
@@ -737,7 +686,7 @@ def test_bad_order_is_refused_and_nothing_starts(micropump, order, idle_pump, na
 
 
 def test_order_for_the_other_kind_of_pump_is_refused(micropump, order):
-    with served(kind="peristaltic") as (_, port):
+    with serving(kind="peristaltic") as (_, port):
         said = micropump("run", order, "--port", port, "--yes")
         assert_explained(said, 1, "peristaltic", order)
 
@@ -749,7 +698,7 @@ def test_order_for_another_drive_than_the_one_fitted_is_refused(micropump, order
 
 
 def test_log_says_how_much_of_it_is_overwritten(micropump):
-    with served() as (_, port):
+    with serving() as (_, port):
         start_infusion(port)
         with Pump(port) as pump:
             for _ in range(150):
