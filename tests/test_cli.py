@@ -50,6 +50,7 @@ content = "50 mL"
 STATUS_KEYS = {
     "state", "alarms", "program_id", "therapy", "item_id", "rate_ul_h", "remaining_s", "phase",
     "doses", "demands_made", "demands_given", "lockout_left_s", "bolus_left_ul", "content_ul",
+    "reminder_s",
     "content_left_s", "vtbi_ul", "given_ul", "infused_ul", "kvo_ul", "primed_ul", "bolus_ul",
     "demand_ul", "secondary_ul", "retracted_ul", "target_steps", "given_steps", "infused_steps",
     "kvo_steps", "primed_steps", "bolus_steps", "demand_steps", "secondary_steps",

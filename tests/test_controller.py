@@ -1430,6 +1430,66 @@ def test_a_long_pause_counts_from_the_last_one():
     assert rig.controller.active_alarms == 0
 
 
+def test_a_standby_is_reminded_of_at_its_end_and_then_as_any_pause():
+    rig = infusing()
+    assert rig.do("pause", 7_200) == OK
+    assert rig.events()[-1] == (journal.STANDBY, 7_200, 0)
+    rig.run(7_199_000)
+    assert rig.controller.active_alarms == 0
+    assert rig.controller.reminder_s() == 1
+    rig.run(1_100)
+    assert rig.controller.active_alarms == 1 << alarms.PAUSED_LONG
+    assert rig.controller.reminder_s() == 0
+    assert rig.do("acknowledge") == OK
+    assert rig.controller.reminder_s() == 900
+    rig.run(900_100)
+    assert rig.controller.active_alarms == 1 << alarms.PAUSED_LONG
+
+
+def test_a_standby_is_said_of_a_pause_under_way_and_said_again():
+    rig = paused()
+    rig.run(901_000)
+    assert rig.controller.active_alarms == 1 << alarms.PAUSED_LONG
+    before = len(rig.stepper.quanta)
+    assert rig.do("pause", 60) == OK
+    assert rig.controller.state == PAUSED
+    assert rig.controller.active_alarms == 0
+    rig.run(30_000)
+    assert rig.do("pause", 3_600) == OK
+    assert rig.do("pause") == WRONG_STATE
+    assert rig.controller.reminder_s() == 3_600
+    rig.run(3_599_000)
+    assert rig.controller.active_alarms == 0
+    rig.run(1_100)
+    assert rig.controller.active_alarms == 1 << alarms.PAUSED_LONG
+    # Nothing has moved, and nothing is forgotten.
+    assert len(rig.stepper.quanta) == before
+    assert rig.do("resume") == OK
+    assert rig.controller.active_alarms == rig.controller.reminder_s() == 0
+    # The next pause is one as ever.
+    assert rig.do("pause") == OK
+    assert rig.controller.reminder_s() == 900
+
+
+def test_an_alarm_ends_a_standby():
+    rig = infusing()
+    assert rig.do("pause", 7_200) == OK
+    rig.controller.raise_alarm(alarms.SENSOR_FAULT)
+    assert rig.do("acknowledge") == OK
+    assert rig.controller.reminder_s() == 900
+
+
+@pytest.mark.parametrize("state", MAKERS, ids=STATE_NAMES)
+def test_a_standby_is_of_a_therapy_under_way(state):
+    rig = MAKERS[state]()
+    rig.tick()
+    before = face(rig)
+    allowed = state in (INFUSING, KEEPING_OPEN, WAITING, PAUSED)
+    assert rig.do("pause", 60) == (OK if allowed else WRONG_STATE)
+    if not allowed:
+        assert face(rig) == before
+
+
 def test_a_pause_after_an_alarm_is_one_from_its_acknowledgement_on():
     rig = in_alarm()
     rig.run(2_000_000)

@@ -108,7 +108,7 @@ def equip(bench, image):
 @pytest.fixture
 def example(capsys, monkeypatch):
     """A pump that stands still in time, with the example library; ``run`` does not follow."""
-    monkeypatch.setattr(run, "follow_on", lambda pump: pump.status())
+    monkeypatch.setattr(run, "follow", lambda pump: pump.status())
     with served(capsys, monkeypatch, REAL_TIME) as bench:
         yield equip(bench, example_image())
 
@@ -116,7 +116,7 @@ def example(capsys, monkeypatch):
 @pytest.fixture
 def small(capsys, monkeypatch, small_image):
     """A pump with the small library; ``run`` does not follow."""
-    monkeypatch.setattr(run, "follow_on", lambda pump: pump.status())
+    monkeypatch.setattr(run, "follow", lambda pump: pump.status())
     with served(capsys, monkeypatch, REAL_TIME) as bench:
         yield equip(bench, small_image)
 
@@ -192,7 +192,7 @@ def test_the_pump_was_asked_before_anybody_overrode_it(example):
 
 
 def test_nutrition_beyond_a_soft_limit_takes_two_confirmations(capsys, monkeypatch):
-    monkeypatch.setattr(run, "follow_on", lambda pump: pump.status())
+    monkeypatch.setattr(run, "follow", lambda pump: pump.status())
     with served(capsys, monkeypatch, REAL_TIME, kind="peristaltic") as bench:
         equip(bench, example_image())
         said = bench.run("run", NUTRITION, "--json", typed="y\ny\n")
@@ -248,7 +248,7 @@ def test_what_is_outside_the_library_is_confirmed_too(example):
 
 
 def test_without_a_library_that_is_shown_and_nothing_asked(capsys, monkeypatch):
-    monkeypatch.setattr(run, "follow_on", lambda pump: pump.status())
+    monkeypatch.setattr(run, "follow", lambda pump: pump.status())
     with served(capsys, monkeypatch, REAL_TIME) as bench:
         said = bench.run("run", MORPHINE, "--yes")
         assert "no library in use" in said.err

@@ -253,6 +253,32 @@ def test_where_nothing_sounds_there_is_nothing_to_mute(at):
     assert "signal" not in rows_of(command("status"))
 
 
+def test_a_standby_puts_the_reminder_of_a_pause_off(at):
+    bed = Sickbed()
+    command = at(bed)
+    bed.infuse(100_000)
+    assert rows_of(command("pause"))["reminder in"] == ["0:15:00"]
+    assert rows_of(command("pause", "--standby", "30 min"))["reminder in"] == ["0:30:00"]
+    bed.wait(1_799)
+    status = command("status", "--json").json
+    assert (status["state"], status["alarms"], status["reminder_s"]) == ("paused", [], 1)
+    bed.wait(2)
+    assert command("status", "--json").json["alarms"] == ["paused_long"]
+    assert "reminder in" not in rows_of(command("status"))
+    assert len(bed.events("standby")) == 1
+
+
+@pytest.mark.parametrize("standby", ["59 s", "24.5 h", "soon"])
+def test_a_standby_is_of_a_minute_to_a_day(at, standby):
+    command = at(Sickbed())
+    assert_explained(command("pause", "--standby", standby), EXIT_USAGE, "--standby")
+
+
+def test_a_pump_that_does_nothing_has_no_standby(at):
+    command = at(Sickbed())
+    assert_explained(command("pause", "--standby", "2 h"), EXIT_REFUSED)
+
+
 @pytest.mark.parametrize(
     ("light", "sound", "paused", "text"),
     [

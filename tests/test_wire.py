@@ -177,6 +177,7 @@ def test_answers_have_the_reply_bit_and_a_request() -> None:
         wire.PROVISION,
         wire.PAUSE_AUDIO,
         wire.SETTINGS,
+        wire.STANDBY,
     }
 
 

@@ -92,7 +92,7 @@ ALARMS = (
     (NEAR_END, "near_end", LOW, NO_ACTION, BY_CONDITION,
      "The infusion will soon be at its end"),
     (PAUSED_LONG, "paused_long", MEDIUM, NO_ACTION, BY_CONDITION,
-     "The pump has been paused for 15 min"),
+     "The pump has been paused for 15 min, or for as long as was set"),
     (IDLE_LONG, "idle_long", LOW, NO_ACTION, BY_CONDITION,
      "A program has been waiting for its start for 5 min; after 10 it is dropped"),
     (MOTOR_SUPPLY, "motor_supply", HIGH, STOP, BY_ACKNOWLEDGE,

@@ -203,6 +203,7 @@ class Controller:
         self._restarts_s = [-RESTARTS_WITHIN_S] * MOST_RESTARTS
         # Since when it is paused, or waits for its start.
         self._since_s = 0
+        self._remind_s = PAUSED_LONG_S
         self._end_watched = False
         self._end_look_s = 0
         self._note(journal.BOOTED, reset_cause, 0)
@@ -371,16 +372,35 @@ class Controller:
         self._look(now_ms)
         return OK
 
-    def pause(self, now_ms: int) -> int:
+    def pause(self, now_ms: int, standby_s: int = 0) -> int:
         """Stop the motor and keep the therapy; a head finishes its stroke first.
 
-        A purge does not go on after a pause: it ends.
+        A purge does not go on after a pause: it ends, and so has no standby.
+
+        Args:
+            now_ms: the time.
+            standby_s: after how long the pause is reminded of, also of one that is under way; 0
+                for the usual time.
+
         """
         self.tick(now_ms, self.inputs)
-        if self.state not in RUNNING:
+        if self.state == PAUSED and standby_s:
+            self._end_reminders()
+            self._since_s = self.uptime_s
+        elif self.state in RUNNING and not (standby_s and self.state == PRIMING):
+            self._stop_by_hand(now_ms, STOPPED if self.state == PRIMING else PAUSED)
+        else:
             return WRONG_STATE
-        self._stop_by_hand(now_ms, STOPPED if self.state == PRIMING else PAUSED)
+        self._remind_s = standby_s or PAUSED_LONG_S
+        if standby_s:
+            self._note(journal.STANDBY, standby_s, 0)
         return OK
+
+    def reminder_s(self) -> int:
+        """How long until a pause is reminded of; 0 where none is, or it is time."""
+        if self.state != PAUSED:
+            return 0
+        return max(0, self._since_s + self._remind_s - self.uptime_s)
 
     def resume(self, now_ms: int) -> int:
         """Go on after a pause."""
@@ -520,6 +540,7 @@ class Controller:
         self._end_acknowledged()
         self._end_reminders()
         self._since_s = self.uptime_s
+        self._remind_s = PAUSED_LONG_S
         if self.state == ALARM:
             if self._ended:
                 self.state = STOPPED
@@ -1030,7 +1051,7 @@ class Controller:
             return
         waited_s = self.uptime_s - self._since_s
         if self.state == PAUSED:
-            if waited_s >= PAUSED_LONG_S:
+            if waited_s >= self._remind_s:
                 self.raise_alarm(alarms.PAUSED_LONG)
         elif self.state == PROGRAMMED:
             if waited_s >= DROPPED_S:
@@ -1124,6 +1145,7 @@ class Controller:
         if self.state != ALARM:
             self.state = COMPLETED if self.motion.finished else PAUSED
             self._since_s = self.uptime_s
+            self._remind_s = PAUSED_LONG_S
             self._note_delivered(journal.PAUSED)
 
     def _stop_by_hand(self, now_ms: int, then: int) -> None:

@@ -55,6 +55,7 @@ SENSOR_FAILED = 42
 AUDIO_PAUSED = 43
 PROGRAM_DROPPED = 44
 SETTINGS_CHANGED = 45
+STANDBY = 46
 
 EVENTS = (
     (BOOTED, "booted", "reset cause", ""),
@@ -102,6 +103,7 @@ EVENTS = (
     (AUDIO_PAUSED, "audio paused", "", ""),
     (PROGRAM_DROPPED, "program dropped, not started", "", ""),
     (SETTINGS_CHANGED, "settings changed", "restarts", "occlusion level"),
+    (STANDBY, "standby", "s", ""),
 )
 
 

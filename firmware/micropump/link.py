@@ -235,6 +235,8 @@ class Link:
             self._start(now_ms, values)
         elif message == wire.PAUSE:
             _obey(controller.pause(now_ms))
+        elif message == wire.STANDBY:
+            _obey(controller.pause(now_ms, values[0]))
         elif message == wire.RESUME:
             _obey(controller.resume(now_ms))
         elif message == wire.STOP:
@@ -487,6 +489,7 @@ class Link:
             controller.annunciator.sound,
             controller.annunciator.light,
             1 if controller.annunciator.audio_paused else 0,
+            controller.reminder_s(),
             parts.nl_num if parts else 0,
             parts.nl_den if parts else 0,
             controller.uptime_s,

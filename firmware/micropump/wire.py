@@ -19,6 +19,9 @@ GREATEST_STUFFED_BYTES = HEADER_BYTES + GREATEST_BODY_BYTES + CRC_BYTES + 3
 GREATEST_ID_BYTES = 24
 # Of an image in one part.
 GREATEST_PART_BYTES = 512
+# Infusomat Space: 1 min to 24 h.
+LEAST_STANDBY_S = 60
+GREATEST_STANDBY_S = 86_400
 KEY_BYTES = 32
 CONTENT_DIGITS = 16
 # So that they fit with the longest of texts.
@@ -86,6 +89,7 @@ PAUSE_AUDIO = 0x1D
 SETTINGS = 0x1E
 PREDICT = 0x1F
 SENSORS = 0x20
+STANDBY = 0x21
 TELEMETRY = 0x42
 DONE = 0x84
 
@@ -141,6 +145,8 @@ _STATUS_FIELDS = (
     ("sound", "u8", "", 0, 3),
     ("light", "u8", "", 0, 3),
     ("audio_paused", "u8", "", 0, 1),
+    # Until a pause is reminded of; 0 where none is.
+    ("reminder_s", "u32", "s", 0, _U32),
     ("nl_num", "u32", "nL", 0, _U32),
     ("nl_den", "u32", "steps", 0, _U32),
     ("uptime_s", "u32", "s", 0, _U32),
@@ -286,6 +292,8 @@ MESSAGES = (
     )),
     # What an occlusion would do to the program that is loaded.
     (PREDICT, "predict", ()),
+    # A pause with a time of its own after which it is reminded of; also of one under way.
+    (STANDBY, "standby", (("standby_s", "u32", "s", LEAST_STANDBY_S, GREATEST_STANDBY_S),)),
     (SENSORS, "sensors", ()),
     (TELEMETRY, "telemetry", _STATUS_FIELDS),
     (REPLY | HELLO, "info", (

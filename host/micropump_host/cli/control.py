@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from micropump.controller import WRONG_STATE
+from micropump.wire import GREATEST_STANDBY_S, LEAST_STANDBY_S
 from micropump_host.cli.common import (
     add_port,
     add_rate_or_time,
@@ -35,7 +36,7 @@ from micropump_host.cli.override import (
 )
 from micropump_host.client import Event, Pump, PumpRefusedError, Status
 from micropump_host.errors import EXIT_DONE, EXIT_REFUSED, UsageError
-from micropump_host.orders import parse_rate_ul_h, parse_volume_ul
+from micropump_host.orders import parse_duration_s, parse_rate_ul_h, parse_volume_ul
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -59,12 +60,6 @@ def _mute(pump: Pump) -> str:
 
 
 _COMMANDS = {
-    "pause": (
-        "stop the motor and keep the therapy",
-        "A peristaltic head finishes its stroke, a bolus under way ends, and a purge is over;"
-        " `micropump resume` goes on where it stopped.",
-        Pump.pause,
-    ),
     "resume": (
         "go on after a pause",
         "After an alarm that stopped the pump, `micropump acknowledge` comes first.",
@@ -126,6 +121,20 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     for name, (text, more, method) in _COMMANDS.items():
         parser = _add(subparsers, name, text, more)
         parser.set_defaults(handler=run_command, method=method)
+    pause = _add(
+        subparsers,
+        "pause",
+        "stop the motor and keep the therapy",
+        "A peristaltic head finishes its stroke, a bolus under way ends, and a purge is over;"
+        " `micropump resume` goes on where it stopped. The pump reminds of a pause after 15 min, or"
+        " after a time that is given, now or to a pump that is paused already.",
+    )
+    pause.add_argument(
+        "--standby",
+        metavar="TIME",
+        help='remind of it after 1 min to 24 h: "2 h", "45 min"',
+    )
+    pause.set_defaults(handler=run_pause)
     change = _add(
         subparsers,
         "rate",
@@ -229,9 +238,26 @@ def run_log(args: argparse.Namespace) -> int:
 
 
 def run_command(args: argparse.Namespace) -> int:
-    """``micropump pause|resume|stop|acknowledge|mute|demand``."""
+    """``micropump resume|stop|acknowledge|mute|demand``."""
     with connect(args) as pump:
         args.method(pump)
+        status = pump.status()
+    return _show(args, status)
+
+
+def run_pause(args: argparse.Namespace) -> int:
+    """``micropump pause``."""
+    standby_s = 0
+    if args.standby is not None:
+        standby_s = figure(parse_duration_s, args.standby, "--standby")
+        if not LEAST_STANDBY_S <= standby_s <= GREATEST_STANDBY_S:
+            raise UsageError(
+                f"a standby of {args.standby} is not possible",
+                "--standby",
+                "Give a time from 1 min to 24 h.",
+            )
+    with connect(args) as pump:
+        pump.pause(standby_s)
         status = pump.status()
     return _show(args, status)
 
@@ -302,6 +328,8 @@ def status_table(status: Status) -> Table:
     """The status for a person."""
     table = Table(show_header=False, title="Pump")
     table.add_row("state", status.state)
+    if status.reminder_s:
+        table.add_row("reminder in", duration(status.reminder_s))
     for text in alarm_texts(status):
         table.add_row("[red]alarm[/red]", text)
     if status.light:

@@ -1,7 +1,9 @@
 """Following a therapy to its end: progress, alarms, containers that run empty."""
 
 import argparse
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -46,14 +48,18 @@ def accepted_rows(table: Table, accepted: Accepted) -> None:
         table.add_row("library", standing_text(accepted.library))
 
 
-def follow_on(pump: Pump) -> Status:
-    """As ``follow``; whoever interrupts it is told that the pump goes on."""
+@contextlib.contextmanager
+def going_on() -> Iterator[None]:
+    """A stretch from a start on; whoever interrupts it is told that the pump goes on.
+
+    It begins before the start is asked for: who interrupts then cannot know whether it was heard.
+    """
     try:
-        return follow(pump)
+        yield
     except KeyboardInterrupt:
         remarks.print(
-            "\n[yellow]The pump goes on by itself.[/yellow] To follow it again: micropump run"
-            " --attach; to stop it: micropump stop."
+            "\n[yellow]The pump goes on by itself[/yellow] with what was started. To follow it"
+            " again: micropump run --attach; to stop it: micropump stop."
         )
         raise
 

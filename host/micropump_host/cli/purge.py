@@ -17,7 +17,7 @@ from micropump_host.cli.common import (
     remarks,
     require_someone_to_ask,
 )
-from micropump_host.cli.follow import accepted_rows, follow_on, report, say_gone
+from micropump_host.cli.follow import accepted_rows, follow, going_on, report, say_gone
 from micropump_host.errors import EXIT_REFUSED, UsageError
 from micropump_host.orders import parse_rate_ul_h, parse_volume_ul
 
@@ -70,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
             remarks.print("Not started.")
             return EXIT_REFUSED
         first_event = pump.info.next_event
-        pump.start(accepted.program_id)
-        status = follow_on(pump)
+        with going_on():
+            pump.start(accepted.program_id)
+            status = follow(pump)
         pump.watch_for_silence(0)
         return report(args, pump, status, first_event, accepted=asdict(accepted))
 

@@ -17,7 +17,7 @@ from micropump_host.cli.common import (
     remarks,
     require_someone_to_ask,
 )
-from micropump_host.cli.follow import accepted_rows, follow_on, report, say_gone
+from micropump_host.cli.follow import accepted_rows, follow, going_on, report, say_gone
 from micropump_host.cli.override import add_override, asked_texts, confirm_override, show_asked
 from micropump_host.client import KIND_NAMES, THERAPY_NAMES, Accepted, Pump
 from micropump_host.errors import EXIT_REFUSED, MicropumpError, UsageError
@@ -80,14 +80,16 @@ def run(args: argparse.Namespace) -> int:
     with connect(args, on_gone=say_gone) as pump:
         # Not before: a pump that cannot be reached at all is said to be so at once.
         pump.reattach_s = args.reattach_s
-        accepted = None
-        if order:
-            accepted = _program(pump, order)
-            if not _is_started(args, pump, order, accepted):
+        accepted = _program(pump, order) if order else None
+        if order and not args.yes and not confirmed("Start?"):
+            remarks.print("Not started.")
+            return EXIT_REFUSED
+        with going_on():
+            if order and accepted and not _is_started(args, pump, order, accepted):
                 remarks.print("Not started.")
                 return EXIT_REFUSED
-        first_event = pump.info.next_event if order else 0
-        status = follow_on(pump)
+            first_event = pump.info.next_event if order else 0
+            status = follow(pump)
         if args.stop_at_end and status.state == "kvo":
             pump.stop()
             status = pump.status()
@@ -103,9 +105,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _is_started(args: argparse.Namespace, pump: Pump, order: Order, accepted: Accepted) -> bool:
-    """Start it after confirmation, and after a second one where a soft limit asks for that."""
-    if not args.yes and not confirmed("Start?"):
-        return False
+    """Start it, after a second confirmation where a soft limit asks for that."""
     beyond = asked_texts(accepted, order.prescription.fields)
     return confirm_override(
         args, lambda overrides: pump.start(accepted.program_id, overrides), beyond

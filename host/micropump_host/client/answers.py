@@ -100,6 +100,7 @@ class Status:
         retracted_ul, retracted_steps: drawn back.
         sound, light: the priority that is sounded and shown: "", "low", "medium" or "high".
         audio_paused: whether a person has paused the sound.
+        reminder_s: until a pause is reminded of; 0 outside a pause, or where it is time.
         nl_num, nl_den: nanolitres a microstep, as a ratio; 0 and 0 without a program.
         uptime_s: since the pump's controller was made.
         next_event: the number that the next entry of the log gets.
@@ -125,6 +126,7 @@ class Status:
     sound: str
     light: str
     audio_paused: bool
+    reminder_s: int
     content_ul: int
     content_left_s: int | None
     vtbi_ul: float
@@ -331,6 +333,7 @@ def status_of(values: dict[str, Any]) -> Status:
         sound=PRIORITIES[values["sound"]],
         light=PRIORITIES[values["light"]],
         audio_paused=bool(values["audio_paused"]),
+        reminder_s=values["reminder_s"],
         content_ul=values["content_ul"],
         content_left_s=_known_s(values["content_left_s"]),
         vtbi_ul=volumes_ul["target"],

@@ -204,8 +204,16 @@ class Pump:
         """
         return self._command(wire.START, program_id=program_id, overrides=overrides)
 
-    def pause(self) -> str:
-        """Stop the motor, keep the therapy."""
+    def pause(self, standby_s: int = 0) -> str:
+        """Stop the motor, keep the therapy; returns the new state.
+
+        Args:
+            standby_s: after how long the pump reminds of it, a minute to 24 h, also of a pause that
+                is under way; 0 for its usual 15 min.
+
+        """
+        if standby_s:
+            return self._command(wire.STANDBY, standby_s=standby_s)
         return self._command(wire.PAUSE)
 
     def resume(self) -> str:
