@@ -242,16 +242,6 @@ def _(bench):
     bench.set_sensor("pressure", 0)
 
 
-@cause(alarms.UPSTREAM_OCCLUSION, fitted="peristaltic")
-def _(bench):
-    bench.fit(UPSTREAM_ROW)
-    flow(bench, item_id=HEAD)
-    closed_s = bench.now_s
-    bench.set_sensor("upstream", -40_000)
-    yield closed_s
-    bench.set_sensor("upstream", 0)
-
-
 @cause(alarms.PARTIAL_OCCLUSION, within_s=200, poll_s=0.5)
 def _(bench):
     shorten(bench, SHORT_BASELINE)
@@ -273,15 +263,6 @@ def _(bench):
     pulled_s = bench.now_s
     bench.set_sensor("pressure", 0)
     yield pulled_s
-
-
-@cause(alarms.AIR_BUBBLE)
-def _(bench):
-    flow(bench, 400_000)
-    came_s = bench.now_s
-    bench.set_sensor("air", 1)
-    yield came_s
-    bench.set_sensor("air", 0)
 
 
 @cause(alarms.AIR_ACCUMULATED)
@@ -324,42 +305,6 @@ def _(bench):
     bench.put_in(LARGE)
 
 
-@cause(alarms.DOOR_OPEN)
-def _(bench):
-    flow(bench)
-    opened_s = bench.now_s
-    bench.set_sensor("door", 1)
-    yield opened_s
-    bench.set_sensor("door", 0)
-
-
-@cause(alarms.BATTERY_LOW, within_s=20)
-def _(bench):
-    flow(bench)
-    sagged_s = bench.now_s
-    bench.set_sensor("battery", 10_500)
-    yield sagged_s
-    bench.set_sensor("battery", 15_000)
-
-
-@cause(alarms.BATTERY_DEPLETED, within_s=20)
-def _(bench):
-    flow(bench)
-    sagged_s = bench.now_s
-    bench.set_sensor("battery", 8_000)
-    yield sagged_s
-    bench.set_sensor("battery", 15_000)
-
-
-@cause(alarms.OVER_TEMPERATURE)
-def _(bench):
-    flow(bench)
-    heated_s = bench.now_s
-    bench.set_sensor("temperature", 700)
-    yield heated_s
-    bench.set_sensor("temperature", 250)
-
-
 @cause(alarms.SENSOR_FAULT)
 def _(bench):
     flow(bench)
@@ -398,16 +343,6 @@ def _(bench):
     wait_until(bench, "idle", within_s=320)
 
 
-@cause(alarms.MOTOR_SUPPLY)
-def _(bench):
-    bench.fit(RAIL_ROW)
-    flow(bench)
-    sagged_s = bench.now_s
-    bench.set_sensor("rail", 9_000)
-    yield sagged_s
-    bench.set_sensor("rail", 12_000)
-
-
 @cause(alarms.END_STOP)
 def _(bench):
     draw_back(bench)
@@ -425,6 +360,32 @@ def _(bench):
     bench.run_s(0.3)
     bench.connect()
     yield reset.at_ns / S_NS
+
+
+def read_in_mid_flow(sensor, wrong, right, row=None, **flows):
+    """A sensor, in its place or in that of ``row``, reads ``wrong``, and ``right`` again."""
+
+    def act(bench):
+        if row:
+            bench.fit(row)
+        flow(bench, **flows)
+        changed_s = bench.now_s
+        bench.set_sensor(sensor, wrong)
+        yield changed_s
+        bench.set_sensor(sensor, right)
+
+    return act
+
+
+cause(alarms.UPSTREAM_OCCLUSION, fitted="peristaltic")(
+    read_in_mid_flow("upstream", -40_000, 0, UPSTREAM_ROW, item_id=HEAD)
+)
+cause(alarms.AIR_BUBBLE)(read_in_mid_flow("air", 1, 0, rate_ul_h=400_000))
+cause(alarms.DOOR_OPEN)(read_in_mid_flow("door", 1, 0))
+cause(alarms.BATTERY_LOW, within_s=20)(read_in_mid_flow("battery", 10_500, 15_000))
+cause(alarms.BATTERY_DEPLETED, within_s=20)(read_in_mid_flow("battery", 8_000, 15_000))
+cause(alarms.OVER_TEMPERATURE)(read_in_mid_flow("temperature", 700, 250))
+cause(alarms.MOTOR_SUPPLY)(read_in_mid_flow("rail", 9_000, 12_000, RAIL_ROW))
 
 
 # -- every row -------------------------------------------------------------------------------------
