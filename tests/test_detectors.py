@@ -17,6 +17,15 @@ from micropump.filters import Beyond, Held, Smooth
 LEAST_NL = detectors.AIR_LEAST_BUBBLE_NL
 
 
+def stall_of(start_counts=0, steps_per_rev=3_200, reverse=False):
+    """A detector that has seen the motor stand; the first sample it passes over."""
+    stall = Stall()
+    stall.configure(steps_per_rev, reverse=reverse)
+    assert stall.update(0, 1_234) == 0
+    assert stall.update(0, start_counts) == 0
+    return stall
+
+
 class PlainAir:
     """The same as Air with a list of every bubble that ever was."""
 
@@ -129,10 +138,8 @@ def test_clear_forgets_all_air():
 def test_an_encoder_that_follows_is_no_stall_across_every_wrap(
     start, moves, noise, steps_per_rev, reverse
 ):
-    stall = Stall()
-    stall.configure(steps_per_rev, reverse=reverse)
+    stall = stall_of(start, steps_per_rev, reverse)
     steps = 0
-    stall.update(0, start)
     for n, move in enumerate(moves):
         steps += move
         counts = steps * 4_096 // steps_per_rev + noise[n % len(noise)]
@@ -148,13 +155,11 @@ def test_an_encoder_that_follows_is_no_stall_across_every_wrap(
 )
 @settings(max_examples=100, deadline=None)
 def test_a_motor_that_stands_is_found_within_the_slack(blocked_after, per_update, start):
-    stall = Stall()
+    stall = stall_of(start)
     at = start
-    stall.update(0, at)
-    for _ in range(blocked_after):
-        at += per_update * 4_096 // 3_200
-        stall.configure(3_200)
-        stall.update(0, at % 4_096)
+    for n in range(blocked_after):
+        at = start + (n + 1) * per_update * 4_096 // 3_200
+        assert stall.update(per_update, at % 4_096) == 0
     missing = updates = 0
     while not stall.update(per_update, at % 4_096):
         missing += per_update * 4_096 // 3_200
@@ -167,9 +172,7 @@ def test_a_motor_that_stands_is_found_within_the_slack(blocked_after, per_update
 
 @pytest.mark.parametrize("full_steps", [4, 8, -4])
 def test_lost_steps_are_found_and_stay_found(full_steps):
-    stall = Stall()
-    stall.configure(3_200)
-    stall.update(0, 0)
+    stall = stall_of()
     found = []
     for n in range(1, 200):
         lost = full_steps * 16 if n >= 100 else 0
@@ -195,9 +198,7 @@ SPEEDS = st.lists(
 @settings(max_examples=300, deadline=None)
 def test_a_motor_that_follows_is_no_stall_however_fast_and_whenever_it_is_read(moves, start, way):
     """Speeds that jump, up to more than the angle can be followed by."""
-    stall = Stall()
-    stall.configure(3_200)
-    stall.update(0, start)
+    stall = stall_of(start)
     steps = 0
     for move, late_percent in moves:
         steps += way * move
@@ -209,19 +210,35 @@ def test_a_motor_that_follows_is_no_stall_however_fast_and_whenever_it_is_read(m
 @given(st.integers(1, 1_500), st.integers(0, 30), st.integers(10, 50))
 @settings(max_examples=100, deadline=None)
 def test_one_angle_from_before_the_last_update_is_no_stall(per_update, before, late_percent):
-    stall = Stall()
-    stall.configure(3_200)
-    stall.update(0, 0)
+    stall = stall_of()
     for n in range(1, 60):
         late = 150 if n == before else late_percent
         read_at = max(0, n * per_update - per_update * late // 100)
         assert stall.update(per_update, read_at * 4_096 // 3_200 % 4_096) == 0
 
 
-def test_a_stall_is_found_after_it_was_too_fast_to_be_followed():
+@given(st.integers(1, 1_500), st.integers(0, 4_095), st.integers(0, 100))
+@settings(max_examples=100, deadline=None)
+def test_a_start_while_the_motor_still_turned_is_no_stall(per_update, stale, late_percent):
+    """The angle that is there at the start is of before; the motor has gone on since."""
     stall = Stall()
-    stall.configure(3_200)
-    stall.update(0, 0)
+    stall.begin()
+    assert stall.update(per_update, stale) == 0
+    for n in range(2, 60):
+        read_at = n * per_update - per_update * late_percent // 100
+        assert stall.update(per_update, read_at * 4_096 // 3_200 % 4_096) == 0
+
+
+def test_a_motor_that_never_starts_is_a_stall():
+    stall = Stall()
+    found = [stall.update(16, 700) for _ in range(20)]
+    # Of 20 counts each: two samples, the slack, the way of one, and one more to be sure.
+    assert found.index(Stall.STALLED) <= 2 + 60 // 20 + 1 + 2
+    assert all(found[found.index(Stall.STALLED) :])
+
+
+def test_a_stall_is_found_after_it_was_too_fast_to_be_followed():
+    stall = stall_of()
     assert [stall.update(5_000, n * 777 % 4_096) for n in range(50)] == [0] * 50
     # Slower again it is followed from where it is.
     assert [stall.update(100, n * 128) for n in range(30)] == [0] * 30

@@ -149,6 +149,7 @@ class Stall:
     STALLED = 1
 
     def __init__(self) -> None:
+        self._is_first = True
         self._angle = -1
         self._ahead = 0
         self.configure(3200)
@@ -170,8 +171,12 @@ class Stall:
         self.begin()
 
     def begin(self) -> None:
-        """A flow starts: wherever the encoder is, it is right."""
+        """A flow starts: wherever the encoder is, it is right.
+
+        The first angle may still be of before, when the motor turned.
+        """
         self._rest = 0
+        self._is_first = True
         self._forget()
 
     def update(self, moved_steps: int, angle_counts: int) -> int:
@@ -182,8 +187,9 @@ class Stall:
         expected = turned // self._steps_per_rev
         self._rest = turned - expected * self._steps_per_rev
         half = ENCODER_COUNTS // 2
-        if abs(expected) > half - self._slack_counts:
-            # Too fast for the angle to be followed.
+        if self._is_first or abs(expected) > half - self._slack_counts:
+            # Too old, or too fast for the angle to be followed.
+            self._is_first = False
             self._forget()
             return 0
         if self._angle < 0:

@@ -220,9 +220,6 @@ class Monitor:
         self.disconnection.begin()
         self.release.begin()
         self.stall.begin()
-        if self.sensing.samples_of(ENCODER):
-            # The motor stands: there it begins.
-            self.stall.update(0, self.sensing.value[ENCODER])
         self.by_slope = False
         self.found &= ~_NOT_BEFORE_START
         self._mark_all()

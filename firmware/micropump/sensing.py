@@ -197,10 +197,6 @@ class Sensing:
                 self._fault(sensor, SILENT)
         self._begun = True
 
-    def samples_of(self, sensor: int) -> bool:
-        """Whether a sensor has given a value."""
-        return bool(self._has_raw >> sensor & 1)
-
     def fault_kind(self, sensor: int) -> int:
         """The fault that a sensor has, the first one found until it is over; 0 for none."""
         return self._kind[sensor]

@@ -300,7 +300,8 @@ def _lost_steps(rng: random.Random) -> Injected:
     # The way between two samples may be lost unseen.
     times = max(1, math.ceil((66.0 + turning) / counts))
     within_s = 1.4 * _counts_ul(infusion, counts * times) / _ul_s(infusion) + PROMPT_S
-    at_s = _soon_s(rng, infusion, 1.0)
+    # A flow's first two samples are taken as they are.
+    at_s = _soon_s(rng, infusion, 3.0)
     events = (LoseSteps(0.0, four * times),)
     return Injected("lost steps", infusion, at_s, events, ("stall",), within_s)
 
