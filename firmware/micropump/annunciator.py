@@ -93,6 +93,9 @@ class Annunciator:
 
     def _worst(self, active: int, passed_ms: int) -> int:
         worst = signals.SILENT
+        if not active and not self._active:
+            # Nothing waits, and all are at their own level already.
+            return worst
         for number in self._numbers:
             if not active >> number & 1:
                 self._levels[number] = self._priorities[number]
