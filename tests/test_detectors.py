@@ -349,13 +349,22 @@ def test_what_is_held_was_so_all_the_time(samples, hold_ms):
         assert held.update(elapsed_ms, is_so) == (run > 0 and for_ms >= hold_ms)
 
 
-@given(st.lists(st.integers(-1_000, 1_000), min_size=1, max_size=40))
-def test_a_filter_without_lag_is_the_median_of_three(samples):
-    smooth = Smooth(1)
-    for n, sample in enumerate(samples):
-        value = smooth.update(100, sample)
-        if n >= 2:
-            assert value == sorted(samples[n - 2 : n + 1])[1]
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([20, 100, 499, 500, 1_000]), st.integers(-100_000, 100_000)),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_a_filter_is_a_first_order_lag_from_its_first_sample_on(samples):
+    smooth = Smooth(500)
+    exact = samples[0][1]
+    for elapsed_ms, sample in samples:
+        exact += (sample - exact) * min(1.0, elapsed_ms / 500)
+        # Each step is rounded down by less than one, and a part of all before.
+        assert exact - 500 / 20 <= smooth.update(elapsed_ms, sample) <= exact + 1e-6
+    smooth.begin()
+    assert smooth.update(20, -7) == -7
 
 
 def test_the_rail_has_a_range():

@@ -273,15 +273,6 @@ def test_the_response_is_told_where_the_rise_began():
     assert detector.baseline_pa == 0
 
 
-@pytest.mark.parametrize("period_ms", [100, 1000])
-def test_a_false_sample_is_not_the_level(period_ms):
-    detector = Occlusion()
-    detector.configure(30_000)
-    for sample in range(50):
-        # The very first too.
-        assert detector.update(period_ms, 100, 200_000 if sample in (0, 20, 40) else 1_000) == 0
-
-
 @pytest.mark.parametrize("level_pa", occlusion.OCCLUSION_LEVELS_PA)
 @pytest.mark.parametrize("period_ms", [100, 1000])
 def test_a_pressure_above_the_level_is_found_and_one_below_is_not(level_pa, period_ms):
@@ -354,9 +345,9 @@ def test_a_closed_supply_is_found_by_its_fall_and_by_its_suction(period_ms):
         found.append(upstream.update(period_ms, per_update_nl, round(max(-98_000, pressure_pa))))
     fell = next(i for i, bits in enumerate(found) if bits & Upstream.FALL) * period_ms - 100_000
     drawn = next(i for i, bits in enumerate(found) if bits & Upstream.SUCTION) * period_ms - 100_000
-    # 15 kPa and 28 kPa at 1.4 kPa/s; median and lag take two samples and 0.5 s.
-    assert 10_700 <= fell <= 13_300
-    assert 20_000 <= drawn <= 22_600
+    # 15 kPa and 28 kPa at 1.4 kPa/s; a sample and the lag of 0.5 s come to that.
+    assert 10_700 - period_ms <= fell <= 12_300
+    assert 20_000 - period_ms <= drawn <= 21_600
 
 
 def test_a_supply_that_is_moved_by_a_metre_is_not_closed():
@@ -366,12 +357,6 @@ def test_a_supply_that_is_moved_by_a_metre_is_not_closed():
         for second in range(600):
             at_pa = from_pa if second < 200 else to_pa
             assert upstream.update(1_000, 7_000, round(at_pa + rng.gauss(0, 100))) == 0
-
-
-def test_a_false_sample_is_no_suction():
-    upstream = Upstream()
-    for second in range(100):
-        assert upstream.update(1_000, 7_000, -90_000 if second % 20 == 0 else 0) == 0
 
 
 def disconnected_after_s(gauge, rate_ml_h, back_pa, period_ms=1000):

@@ -43,6 +43,7 @@ from micropump_host.bench.peristaltic import PeristalticPlant
 from micropump_host.bench.syringe import SyringePlant
 from micropump_host.image.boardfile import load_board
 
+MEDIANS = (sensing.PRESSURE, sensing.FORCE, sensing.UPSTREAM)
 EVERY_MS = 100
 # The Pico's own sensors: the figures that are judged here are those that are built.
 SPECS = {
@@ -153,13 +154,37 @@ def test_values_are_exact_and_nothing_leaves_the_small_integers(data):
     sensor, zero, num, den, least, greatest = spec[:6]
     raws = data.draw(st.lists(st.integers(least, greatest), min_size=1, max_size=40))
     rig = Rig(tuple(Watched(field) for field in spec), CLOCK_MASK - 1000, Watched)
-    for raw in raws:
+    for at, raw in enumerate(raws):
         rig.put(Watched(raw), data.draw(st.booleans()))
         assert rig.is_new
         shift = int(rig.sensing._zero[sensor]) - zero
-        assert rig.value == floor(Fraction((raw - zero - shift) * num, den))
+        of = sorted([*raws[:1] * 2, *raws][at : at + 3])[1] if sensor in MEDIANS else raw
+        assert rig.value == floor(Fraction((of - zero - shift) * num, den))
         # A tare within its bounds changes the zero, and leads no further.
         rig.sensing.zero(sensor)
+
+
+@pytest.mark.parametrize("sensor", MEDIANS)
+@pytest.mark.parametrize("false_raw", ["least", "greatest", "beyond"])
+def test_one_false_sample_does_not_show(sensor, false_raw):
+    spec = (sensor, *SPECS["force" if sensor == sensing.FORCE else "pressure"][1:])
+    rig = Rig(spec)
+    false = {"least": spec[4], "greatest": spec[5], "beyond": spec[5] + 1}[false_raw]
+    seen = set()
+    for at in range(60):
+        rig.put(false if at % 20 == 19 else spec[1] + at % 3)
+        seen.add(rig.value)
+    assert seen <= {sensing.scaled(count, spec[2], spec[3]) for count in (0, 1, 2)}
+
+
+def test_two_puts_between_looks_are_enough_for_a_pressure():
+    """A board puts it five times as often as it is looked at: a look later it is known."""
+    rig = Rig(SPECS["pressure"])
+    rig.lively(5)
+    for _ in range(2):
+        rig.readings.put(rig.sensor, 20_000)
+    rig.wait(EVERY_MS)
+    assert rig.value == sensing.scaled(20_000 - rig.spec[1], rig.spec[2], rig.spec[3])
 
 
 @given(st.integers(-(1 << 25), 1 << 25), st.integers(-(1 << 10), 1 << 10), st.integers(1, 1 << 18))

@@ -5,7 +5,7 @@ LONGEST_MS = 1 << 28
 
 
 class Smooth:
-    """The median of three samples, then a first-order lag: one false sample does not show.
+    """A first-order lag, which begins at the first sample.
 
     Attributes:
         value: what is filtered, in the unit of the samples.
@@ -19,25 +19,15 @@ class Smooth:
     def begin(self) -> None:
         """Forget all samples."""
         self.value = 0
-        self._samples = 0
-        self._last = self._before = 0
+        self._has_begun = False
 
     def update(self, elapsed_ms: int, sample: int) -> int:
-        """Take a sample, and return the value.
-
-        The first is taken together with zero, the second with the first, and the lesser counts.
-        """
-        last, before = self._last, self._before
-        self._before, self._last = last, sample
-        if self._samples < 2:
-            self._samples += 1
-            self.value = min(sample, last)
-            return self.value
-        middle = max(min(last, before), min(max(last, before), sample))
-        if elapsed_ms >= self._lag_ms:
-            self.value = middle
+        """Take a sample, and return the value."""
+        if elapsed_ms >= self._lag_ms or not self._has_begun:
+            self.value = sample
         else:
-            self.value += (middle - self.value) * elapsed_ms // self._lag_ms
+            self.value += (sample - self.value) * elapsed_ms // self._lag_ms
+        self._has_begun = True
         return self.value
 
 

@@ -422,9 +422,8 @@ class Upstream:
 
     def update(self, elapsed_ms: int, pushed_nl: int, pressure_pa: int) -> int:
         """Take a sample; bits of SUCTION, FALL."""
-        # The filter's first answers are lower bounds, and suction is a low pressure.
         pressure_pa = _bounded(pressure_pa)
-        smooth_pa = -self._smooth.update(elapsed_ms, -pressure_pa)
+        smooth_pa = self._smooth.update(elapsed_ms, pressure_pa)
         self._baseline.update(elapsed_ms, pushed_nl, pressure_pa)
         found = 0
         if smooth_pa <= self._limit_pa:

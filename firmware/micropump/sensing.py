@@ -68,6 +68,11 @@ _NOISE = 8
 _DRIFT = 9
 
 
+# Whose values are the median of their last three samples, so that one false one does not show. They
+# are put more often than looked at, where their adapter can: then it costs less than a look.
+_MEDIAN = 1 << PRESSURE | 1 << FORCE | 1 << UPSTREAM
+
+
 class Readings:
     """Where adapters put what they read; raw counts, and nothing of what they mean.
 
@@ -82,9 +87,16 @@ class Readings:
         self.raw = [0] * SENSORS
         self.samples = [0] * SENSORS
         self.failed = 0
+        self._has = 0
+        self._last = [0] * SENSORS
+        self._before = [0] * SENSORS
 
     def put(self, sensor: int, raw: int) -> None:
         """One more sample of a sensor."""
+        is_first = not self._has >> sensor & 1
+        self._has |= 1 << sensor
+        self._before[sensor] = raw if is_first else self._last[sensor]
+        self._last[sensor] = raw if is_first else self.raw[sensor]
         self.raw[sensor] = raw
         self.failed &= ~(1 << sensor)
         self.samples[sensor] = (self.samples[sensor] + 1) & _SAMPLES_MASK
@@ -93,6 +105,11 @@ class Readings:
         """The sensor was to be read and could not."""
         self.failed |= 1 << sensor
         self.samples[sensor] = (self.samples[sensor] + 1) & _SAMPLES_MASK
+
+    def middle(self, sensor: int) -> int:
+        """The median of the last three that were put, of the first alone or with the second."""
+        raw, last, before = self.raw[sensor], self._last[sensor], self._before[sensor]
+        return max(min(last, before), min(max(last, before), raw))
 
 
 def scaled(delta_raw: int, num: int, den: int) -> int:
@@ -190,7 +207,9 @@ class Sensing:
                 if readings.failed & 1 << sensor:
                     self._bad_sample(sensor, FAILED)
                 else:
-                    self._sample(spec, readings.raw[sensor], flowing)
+                    raw = readings.raw[sensor]
+                    middle = readings.middle(sensor) if _MEDIAN >> sensor & 1 else raw
+                    self._sample(spec, raw, middle, flowing)
             elif not self._begun:
                 self._since_ms[sensor] = now_ms
             elif elapsed_ms(now_ms, self._since_ms[sensor]) >= spec[_AGE_MS]:
@@ -240,7 +259,8 @@ class Sensing:
         if self._bad[sensor] == BAD_SAMPLES:
             self._fault(sensor, kind)
 
-    def _sample(self, spec, raw: int, flowing: bool) -> None:
+    def _sample(self, spec, raw: int, middle: int, flowing: bool) -> None:
+        """Judge a sensor by its sample as it is; its value is that of ``middle``."""
         sensor = spec[_SENSOR]
         if raw < spec[_LEAST]:
             self._bad_sample(sensor, OPEN)
@@ -251,7 +271,9 @@ class Sensing:
         self._bad[sensor] = 0
         self._follow(spec, raw, flowing)
         self._rest(spec, raw, flowing)
-        self.value[sensor] = scaled(raw - self._zero[sensor], spec[_NUM], spec[_DEN])
+        if not spec[_LEAST] <= middle <= spec[_GREATEST]:
+            middle = raw
+        self.value[sensor] = scaled(middle - self._zero[sensor], spec[_NUM], spec[_DEN])
         self.is_new |= 1 << sensor
         if spec[_STUCK] and self._same[sensor] >= spec[_STUCK]:
             self._fault(sensor, STUCK)

@@ -535,7 +535,7 @@ def test_every_row_has_a_test():
 # A control cycle, and the quantum that is under way when it stops the motor.
 TICK_AND_QUANTUM_NS = 200 * MS_NS
 # How often the sensor is read; the median of three takes two samples of a pressure.
-SAMPLED_MS = {"door": 20, "air": 20, "pressure": 2 * 100}
+SAMPLED_MS = {"door": 20, "air": 20, "pressure": 2 * 20}
 
 
 @pytest.mark.needs("motor_enable", "step_edges")

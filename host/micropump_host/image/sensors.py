@@ -21,7 +21,7 @@ THERMOMETER_CHANNEL = 4
 # How often each is read, ms: what stops the motor at once, then what follows the line, then what
 # changes slowly. The encoder turns less than half around in between at 500 rpm.
 EVERY_MS = {
-    "pressure": 100, "force": 100, "upstream": 100, "air": 20, "barrel": 100, "plunger": 100,
+    "pressure": 20, "force": 100, "upstream": 20, "air": 20, "barrel": 100, "plunger": 100,
     "encoder": 50, "battery": 1000, "rail": 100, "temperature": 1000, "door": 20, "end_stop": 20,
 }  # fmt: skip
 # A sector's erase stops the processor for up to 400 ms (W25Q16JV, tSE): no sensor is silent then.
