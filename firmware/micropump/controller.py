@@ -565,7 +565,8 @@ class Controller:
         if self.motion.program:
             self._prepare_monitor()
             self._watch_for_end()
-        self._note(journal.SETTINGS_CHANGED, restarts, occlusion_level)
+        near_end = str(near_end_min) + " min"
+        self._note(journal.SETTINGS_CHANGED, restarts, occlusion_level, near_end)
         return OK
 
     def may_install(self) -> int:

@@ -9,7 +9,7 @@ from array import array
 CAPACITY = 256
 
 # Event codes; the numbers go over the wire. (code, name, what a is, what b is); some have a text:
-# the order, who asked, the drug, the care area.
+# the order, who asked, the drug, the care area, how long before the end is told.
 BOOTED = 1
 PROGRAMMED = 2
 STARTED = 3

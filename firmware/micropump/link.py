@@ -213,6 +213,9 @@ class Link:
             return wire.REPLY | wire.LIBRARY_INFO, self._library_info()
         if message == wire.PREDICT:
             return wire.REPLY | wire.PREDICT, self._prediction()
+        if message == wire.SETTINGS_INFO:
+            chosen = (controller.restarts, controller.occlusion_level, controller.near_end_min)
+            return wire.REPLY | wire.SETTINGS_INFO, chosen
         if message == wire.SENSORS:
             return wire.REPLY | wire.SENSORS, (self._sensors(),)
         if message == wire.LOG:

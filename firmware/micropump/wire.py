@@ -90,6 +90,7 @@ SETTINGS = 0x1E
 PREDICT = 0x1F
 SENSORS = 0x20
 STANDBY = 0x21
+SETTINGS_INFO = 0x22
 TELEMETRY = 0x42
 DONE = 0x84
 
@@ -166,6 +167,12 @@ _ORDERED_FIELDS = (
     ("concentration_mantissa", "u32", "", 0, _U32),
     ("concentration_exponent", "i8", "", -12, 12),
     ("weight_g", "u32", "g", 0, 999_999),
+)
+
+_SETTINGS_FIELDS = (
+    ("restarts", "u8", "", 0, 9),
+    ("occlusion_level", "u8", "", 0, 9),
+    ("near_end_min", "u8", "min", 0, 240),
 )
 
 # What every program begins with. The content is that of one container, all of which are full.
@@ -285,11 +292,8 @@ MESSAGES = (
     # How often the pump starts again by itself after an occlusion that has gone, within any 10 min;
     # its pressure limit (0: the library's, or its own); how long before the end it says so (0: not
     # at all). Until the next reset.
-    (SETTINGS, "settings", (
-        ("restarts", "u8", "", 0, 9),
-        ("occlusion_level", "u8", "", 0, 9),
-        ("near_end_min", "u8", "min", 0, 240),
-    )),
+    (SETTINGS, "settings", _SETTINGS_FIELDS),
+    (SETTINGS_INFO, "settings_info", ()),
     # What an occlusion would do to the program that is loaded.
     (PREDICT, "predict", ()),
     # A pause with a time of its own after which it is reminded of; also of one under way.
@@ -356,6 +360,7 @@ MESSAGES = (
         ("least_bolus_nl", "u32", "nL", 0, _U32),
         ("greatest_bolus_nl", "u32", "nL", 0, _U32),
     )),
+    (REPLY | SETTINGS_INFO, "settings_told", _SETTINGS_FIELDS),
     (REPLY | SENSORS, "sensors_reply", (
         ("values", "sensors", "", 0, 16),
     )),
