@@ -304,18 +304,19 @@ def chosen(bed):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        ((), (5, 7, 100)),
         (("--restarts", 2, "--occlusion-level", 3, "--near-end", "10 min"), (2, 3, 10)),
-        (("--restarts", 0), (0, 0, 3)),
-        (("--restarts", 9), (9, 0, 3)),
-        (("--occlusion-level", "60 kPa"), (0, 5, 3)),
-        (("--occlusion-level", "120kPa"), (0, 9, 3)),
-        (("--occlusion-level", "1"), (0, 1, 3)),
-        (("--near-end", "off"), (0, 0, 0)),
-        (("--near-end", "4 h"), (0, 0, 240)),
-        (("--near-end", "00:30"), (0, 0, 30)),
+        (("--restarts", 0), (0, 7, 100)),
+        (("--restarts", 9), (9, 7, 100)),
+        (("--occlusion-level", "60 kPa"), (5, 5, 100)),
+        (("--occlusion-level", "120kPa"), (5, 9, 100)),
+        (("--occlusion-level", "0"), (5, 0, 100)),
+        (("--near-end", "off"), (5, 7, 0)),
+        (("--near-end", "4 h"), (5, 7, 240)),
+        (("--near-end", "00:30"), (5, 7, 30)),
     ],
 )
-def test_settings_are_set_and_what_is_not_named_is_the_default(at, words, expected):
+def test_settings_are_set_and_what_is_not_named_stays(at, words, expected):
     bed = Sickbed()
     bed.client.choose(restarts=5, occlusion_level=7, near_end_min=100)
     command = at(bed)
@@ -330,10 +331,25 @@ def test_settings_are_set_and_what_is_not_named_is_the_default(at, words, expect
 
 
 def test_the_table_says_what_was_not_named(at):
-    rows = rows_of(at(Sickbed())("settings", "--occlusion-level", "45 kPa"))
+    command = at(Sickbed())
+    rows = rows_of(command("settings", "--occlusion-level", "45 kPa"))
     assert rows["occlusion limit"] == ["45 kPa, level 4", ""]
-    assert rows["restarts in 10 min"] == ["0", "not named: the default"]
-    assert rows["tells its end"] == ["3 min before", "not named: the default"]
+    assert rows["restarts in 10 min"] == ["0", "as it was"]
+    assert rows["tells its end"] == ["3 min before", "as it was"]
+    rows = rows_of(command("settings"))
+    assert rows["occlusion limit"] == ["45 kPa, level 4", ""]
+    assert rows["restarts in 10 min"] == ["0", ""]
+
+
+def test_settings_are_shown_while_anything_flows_and_are_on_record(at):
+    bed = Sickbed()
+    command = at(bed)
+    command("settings", "--restarts", "2", "--near-end", "7 min")
+    bed.infuse(5_000)
+    assert command("settings", "--json").json["restarts"] == 2
+    (event,) = [event for event in bed.client.events() if event.name == "settings changed"]
+    assert "7 min" in event.text
+    assert event.a == 2
 
 
 @pytest.mark.parametrize("number", range(1, 10))
@@ -346,7 +362,6 @@ def test_a_level_is_its_number_and_its_pressure(number):
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [
-        ((), "no setting is named"),
         (("--restarts", "10"), "10 restarts cannot be set"),
         (("--restarts", "-1"), "-1 restarts cannot be set"),
         (("--occlusion-level", "10"), 'no occlusion level "10"'),

@@ -1,6 +1,7 @@
-"""The command ``micropump settings``: what a person chooses about the pump's alarms."""
+"""The command ``micropump settings``: what a person has chosen, or chooses, about the alarms."""
 
 import argparse
+from dataclasses import asdict, replace
 
 from rich.table import Table
 
@@ -8,7 +9,7 @@ from micropump import wire
 from micropump.controller import NEAR_END_MIN, WRONG_STATE
 from micropump.occlusion import OCCLUSION_LEVELS_PA
 from micropump_host.cli.common import add_port, connect, console, figure, print_json
-from micropump_host.client import Pump, PumpRefusedError
+from micropump_host.client import Pump, PumpRefusedError, Settings
 from micropump_host.errors import EXIT_DONE, UsageError
 from micropump_host.orders import parse_duration_s
 
@@ -23,13 +24,12 @@ _LEVELS = [f"{number} ({level_kpa:g} kPa)" for level_kpa, number in _NUMBER_OF.i
 
 _EPILOG = f"""\
 examples:
+  micropump settings --port /dev/ttyACM0            those that the pump has
   micropump settings --occlusion-level "30 kPa" --port /dev/ttyACM0
   micropump settings --restarts 2 --occlusion-level 3 --near-end "10 min" --port pump.tty
-  micropump settings --near-end off                 not told before the end; the others: default
-  micropump settings --restarts 0                   all at their defaults
+  micropump settings --near-end off                 not told before the end; the others stay
 
-All three are set at once: WHAT IS NOT NAMED GOES BACK TO ITS DEFAULT, since the pump does not tell
-its settings. It prints what was set. They hold until the pump is reset, and are not taken while
+What is not named stays as it is. Settings hold until the pump is reset, and are not taken while
 anything flows.
 
 levels: {", ".join(_LEVELS[:5])},
@@ -41,9 +41,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command."""
     parser = subparsers.add_parser(
         "settings",
-        help="set restarts after an occlusion, its pressure limit, and when the end is told",
+        help="restarts after an occlusion, its pressure limit, and when the end is told",
         description="Set restarts after an occlusion, the pressure limit of an occlusion, and how "
-        "long before its end an infusion says so. What is not named goes back to its default.",
+        "long before its end an infusion says so; or show what is set.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -52,19 +52,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=int,
         metavar="N",
         help="how often within any 10 min the pump starts again by itself after an occlusion that"
-        f" has gone, 0 to {_MOST_RESTARTS} (default: 0)",
+        f" has gone, 0 to {_MOST_RESTARTS} (after a reset: 0)",
     )
     parser.add_argument(
         "--occlusion-level",
         metavar="LEVEL",
         help='the pressure limit: 1 to 9, or that pressure like "60 kPa"; 0 is the drug library\'s'
-        " limit for the drug, or else the pump's own (default: 0)",
+        " limit for the drug, or else the pump's own (after a reset: 0)",
     )
     parser.add_argument(
         "--near-end",
         metavar="TIME",
         help='how long before its end an infusion says so, in whole minutes like "10 min", at most'
-        f' {_MOST_NEAR_END_MIN}; "{OFF}" for not at all (default: {NEAR_END_MIN} min)',
+        f' {_MOST_NEAR_END_MIN}; "{OFF}" for not at all (after a reset: {NEAR_END_MIN} min)',
     )
     add_port(parser)
     parser.set_defaults(handler=run)
@@ -72,29 +72,30 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """``micropump settings``."""
-    if args.restarts is None and args.occlusion_level is None and args.near_end is None:
-        raise UsageError(
-            "no setting is named, and the pump does not tell those that it has",
-            "settings",
-            "Name what shall be set; --restarts 0 alone sets all to their defaults.",
-        )
-    restarts = _restarts(args.restarts)
-    level = 0 if args.occlusion_level is None else occlusion_level(args.occlusion_level)
-    near_end_min = NEAR_END_MIN if args.near_end is None else minutes_before(args.near_end)
+    named = _named(args)
     with connect(args) as pump:
-        _choose(pump, restarts, level, near_end_min)
+        settings = replace(pump.settings(), **named)
+        if named:
+            _choose(pump, settings)
     if args.json:
-        print_json(
-            {
-                "restarts": restarts,
-                "occlusion_level": level,
-                "occlusion_kpa": OCCLUSION_LEVELS_PA[level - 1] // 1000 if level else None,
-                "near_end_min": near_end_min,
-            }
-        )
+        level = settings.occlusion_level
+        occlusion_kpa = OCCLUSION_LEVELS_PA[level - 1] // 1000 if level else None
+        print_json({**asdict(settings), "occlusion_kpa": occlusion_kpa})
     else:
-        console.print(_table(args, restarts, level, near_end_min))
+        console.print(_table(settings, named))
     return EXIT_DONE
+
+
+def _named(args: argparse.Namespace) -> dict[str, int]:
+    """What is to be set."""
+    named = {}
+    if args.restarts is not None:
+        named["restarts"] = _restarts(args.restarts)
+    if args.occlusion_level is not None:
+        named["occlusion_level"] = occlusion_level(args.occlusion_level)
+    if args.near_end is not None:
+        named["near_end_min"] = minutes_before(args.near_end)
+    return named
 
 
 def occlusion_level(text: str) -> int:
@@ -136,9 +137,7 @@ def minutes_before(text: str) -> int:
     return minutes
 
 
-def _restarts(number: int | None) -> int:
-    if number is None:
-        return 0
+def _restarts(number: int) -> int:
     if not 0 <= number <= _MOST_RESTARTS:
         raise UsageError(
             f"{number} restarts cannot be set", "--restarts", f"Take 0 to {_MOST_RESTARTS}."
@@ -146,9 +145,9 @@ def _restarts(number: int | None) -> int:
     return number
 
 
-def _choose(pump: Pump, restarts: int, level: int, near_end_min: int) -> None:
+def _choose(pump: Pump, settings: Settings) -> None:
     try:
-        pump.choose(restarts, level, near_end_min)
+        pump.choose(**asdict(settings))
     except PumpRefusedError as error:
         if error.code != WRONG_STATE:
             raise
@@ -161,15 +160,16 @@ def _choose(pump: Pump, restarts: int, level: int, near_end_min: int) -> None:
         ) from None
 
 
-def _table(args: argparse.Namespace, restarts: int, level: int, near_end_min: int) -> Table:
+def _table(settings: Settings, named: dict[str, int]) -> Table:
     table = Table(show_header=False, title="Settings, until the pump is reset")
+    end = f"{settings.near_end_min} min before" if settings.near_end_min else "no"
     rows = (
-        ("restarts in 10 min", str(restarts), args.restarts),
-        ("occlusion limit", _level_text(level), args.occlusion_level),
-        ("tells its end", f"{near_end_min} min before" if near_end_min else "no", args.near_end),
+        ("restarts in 10 min", str(settings.restarts), "restarts"),
+        ("occlusion limit", _level_text(settings.occlusion_level), "occlusion_level"),
+        ("tells its end", end, "near_end_min"),
     )
-    for label, text, named in rows:
-        table.add_row(label, text, "" if named is not None else "not named: the default")
+    for label, text, name in rows:
+        table.add_row(label, text, "as it was" if named and name not in named else "")
     return table
 
 

@@ -14,6 +14,7 @@ from micropump_host.client.answers import (
     LibraryInfo,
     Prediction,
     SensorValue,
+    Settings,
     Status,
 )
 from micropump_host.client.errors import (
@@ -49,5 +50,6 @@ __all__ = [
     "PumpRestartedError",
     "PumpTimeoutError",
     "SensorValue",
+    "Settings",
     "Status",
 ]

@@ -235,6 +235,22 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Settings:
+    """What a person has chosen about the pump's alarms, until it is reset.
+
+    Attributes:
+        restarts: how often within any 10 min it starts again by itself after an occlusion.
+        occlusion_level: 1 to 9, or 0 for the drug library's limit, or else the pump's own.
+        near_end_min: how long before its end an infusion says so, min; 0 not at all.
+
+    """
+
+    restarts: int
+    occlusion_level: int
+    near_end_min: int
+
+
+@dataclass(frozen=True)
 class SensorValue:
     """What a sensor reads: its name, the last value that could be, its unit, its fault or ""."""
 

@@ -19,6 +19,7 @@ from micropump_host.client.answers import (
     LibraryInfo,
     Prediction,
     SensorValue,
+    Settings,
     Status,
 )
 from micropump_host.client.errors import (
@@ -309,7 +310,7 @@ class Pump:
         return self._command(wire.PAUSE_AUDIO)
 
     def choose(self, restarts: int = 0, occlusion_level: int = 0, near_end_min: int = 3) -> str:
-        """Choose the pump's settings, until it is reset; not while anything flows.
+        """Choose all of the pump's settings, until it is reset; not while anything flows.
 
         Args:
             restarts: how often within any 10 min it starts again by itself after an occlusion that
@@ -324,6 +325,10 @@ class Pump:
             occlusion_level=occlusion_level,
             near_end_min=near_end_min,
         )
+
+    def settings(self) -> Settings:
+        """What was chosen, or the defaults."""
+        return Settings(**self._request(wire.SETTINGS_INFO, {}))
 
     def predict(self) -> Prediction:
         """What an occlusion would do to the program that is loaded."""
