@@ -23,7 +23,7 @@ _SETTLE_UL = 200.0
 # Nothing comes out any more: the line's time constants are seconds.
 EMPTIED_S = 300.0
 # A line that takes more than this for each kPa is not closed.
-_MOST_UL_PER_KPA = 100.0
+MOST_UL_PER_KPA = 100.0
 _TRACE_EVERY_S = 1.0
 
 
@@ -95,7 +95,7 @@ def close_line(
         watch.look(run)
     run.plant.occlude()
     watch.close(run)
-    greatest_ul = max(levels_kpa) * _MOST_UL_PER_KPA
+    greatest_ul = max(levels_kpa) * MOST_UL_PER_KPA
     while watch.is_waiting() and run.motor.steps * run.plant.microstep_ul < greatest_ul:
         watch.look(run)
     return watch.told(rate_ml_h, bench.info.name)

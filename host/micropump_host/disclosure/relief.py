@@ -21,7 +21,7 @@ from micropump_host.bench.local import LocalLine
 from micropump_host.bench.record import ListRecorder
 from micropump_host.bench.world import VirtualBench
 from micropump_host.client import Event, Pump
-from micropump_host.disclosure.closed import EMPTIED_S, settle_s, with_line_sensor
+from micropump_host.disclosure.closed import EMPTIED_S, MOST_UL_PER_KPA, settle_s, with_line_sensor
 from micropump_host.library import Drug, Library, LimitUnit, Use
 from micropump_host.library.image import build_image
 from micropump_host.library.model import VOLUME
@@ -32,8 +32,6 @@ _CARE_AREA = "bench"
 _KEY = bytes(range(32))
 _LOOK_MS = 100
 _MOST_RELIEF_S = 900.0
-# A line that takes more than this for each kPa is not closed.
-_MOST_UL_PER_KPA = 100.0
 _BAG_UL = 1_000_000
 _TRACE_EVERY = 5
 
@@ -81,7 +79,7 @@ def relieve_line(bench: Bench, mechanism: Mechanism, rate_ml_h: float, level_kpa
         run = _Run(world)
         run.go_on(settle_s(rate_ml_h * 1000.0))
         run.close()
-        waited_s = level_kpa * _MOST_UL_PER_KPA / (rate_ml_h / 3.6)
+        waited_s = level_kpa * MOST_UL_PER_KPA / (rate_ml_h / 3.6)
         run.go_on(waited_s, until=lambda: ground.state not in RUNNING)
         run.go_on(_MOST_RELIEF_S, until=lambda: ground.state == ALARM)
         run.open()
