@@ -199,24 +199,6 @@ def _(bench):
     yield paused_s
 
 
-@cause(alarms.INTERLOCK_OPEN, "interlock")
-def _(bench):
-    flow(bench)
-    opened_s = bench.now_s
-    bench.set_interlock(is_open=True)
-    yield opened_s
-    bench.set_interlock(is_open=False)
-
-
-@cause(alarms.DRIVER_FAULT, "driver_fault")
-def _(bench):
-    flow(bench)
-    failed_s = bench.now_s
-    bench.fail_driver()
-    yield failed_s
-    bench.mend_driver()
-
-
 @cause(alarms.NEAR_EMPTY)
 def _(bench):
     # 833 µL flow in ten minutes.
@@ -278,42 +260,6 @@ def _(bench):
     yield came_s
 
 
-@cause(alarms.STALL)
-def _(bench):
-    flow(bench)
-    stuck_s = bench.now_s
-    bench.break_sensor("encoder", "stuck")
-    yield stuck_s
-    bench.mend_sensor("encoder")
-
-
-@cause(alarms.SYRINGE_REMOVED)
-def _(bench):
-    flow(bench)
-    removed_s = bench.now_s
-    bench.set_sensor("barrel", 0)
-    yield removed_s
-    bench.put_in(LARGE)
-
-
-@cause(alarms.WRONG_SYRINGE)
-def _(bench):
-    flow(bench)
-    changed_s = bench.now_s
-    bench.put_in("bd-plastipak-20")
-    yield changed_s
-    bench.put_in(LARGE)
-
-
-@cause(alarms.SENSOR_FAULT)
-def _(bench):
-    flow(bench)
-    broken_s = bench.now_s
-    bench.break_sensor("pressure", "open")
-    yield broken_s
-    bench.mend_sensor("pressure")
-
-
 @cause(alarms.NEAR_END)
 def _(bench):
     bench.pump.choose(near_end_min=1)
@@ -362,30 +308,63 @@ def _(bench):
     yield reset.at_ns / S_NS
 
 
-def read_in_mid_flow(sensor, wrong, right, row=None, **flows):
-    """A sensor, in its place or in that of ``row``, reads ``wrong``, and ``right`` again."""
+def in_mid_flow(change, undo, row=None, **flows):
+    """Something changes while it flows, with ``row`` fitted beside, and is undone."""
 
     def act(bench):
         if row:
             bench.fit(row)
         flow(bench, **flows)
         changed_s = bench.now_s
-        bench.set_sensor(sensor, wrong)
+        change(bench)
         yield changed_s
-        bench.set_sensor(sensor, right)
+        undo(bench)
 
     return act
 
 
-cause(alarms.UPSTREAM_OCCLUSION, fitted="peristaltic")(
-    read_in_mid_flow("upstream", -40_000, 0, UPSTREAM_ROW, item_id=HEAD)
+def reads(sensor, wrong, right):
+    """A sensor reads ``wrong``, and ``right`` again."""
+    return (
+        lambda bench: bench.set_sensor(sensor, wrong),
+        lambda bench: bench.set_sensor(sensor, right),
+    )
+
+
+def breaks(sensor, fault):
+    """A sensor breaks, and is mended."""
+    return (
+        lambda bench: bench.break_sensor(sensor, fault),
+        lambda bench: bench.mend_sensor(sensor),
+    )
+
+
+cause(alarms.INTERLOCK_OPEN, "interlock")(
+    in_mid_flow(
+        lambda bench: bench.set_interlock(is_open=True),
+        lambda bench: bench.set_interlock(is_open=False),
+    )
 )
-cause(alarms.AIR_BUBBLE)(read_in_mid_flow("air", 1, 0, rate_ul_h=400_000))
-cause(alarms.DOOR_OPEN)(read_in_mid_flow("door", 1, 0))
-cause(alarms.BATTERY_LOW, within_s=20)(read_in_mid_flow("battery", 10_500, 15_000))
-cause(alarms.BATTERY_DEPLETED, within_s=20)(read_in_mid_flow("battery", 8_000, 15_000))
-cause(alarms.OVER_TEMPERATURE)(read_in_mid_flow("temperature", 700, 250))
-cause(alarms.MOTOR_SUPPLY)(read_in_mid_flow("rail", 9_000, 12_000, RAIL_ROW))
+cause(alarms.DRIVER_FAULT, "driver_fault")(
+    in_mid_flow(lambda bench: bench.fail_driver(), lambda bench: bench.mend_driver())
+)
+cause(alarms.UPSTREAM_OCCLUSION, fitted="peristaltic")(
+    in_mid_flow(*reads("upstream", -40_000, 0), UPSTREAM_ROW, item_id=HEAD)
+)
+cause(alarms.AIR_BUBBLE)(in_mid_flow(*reads("air", 1, 0), rate_ul_h=400_000))
+cause(alarms.STALL)(in_mid_flow(*breaks("encoder", "stuck")))
+cause(alarms.SYRINGE_REMOVED)(
+    in_mid_flow(lambda bench: bench.set_sensor("barrel", 0), lambda bench: bench.put_in(LARGE))
+)
+cause(alarms.WRONG_SYRINGE)(
+    in_mid_flow(lambda bench: bench.put_in("bd-plastipak-20"), lambda bench: bench.put_in(LARGE))
+)
+cause(alarms.DOOR_OPEN)(in_mid_flow(*reads("door", 1, 0)))
+cause(alarms.BATTERY_LOW, within_s=20)(in_mid_flow(*reads("battery", 10_500, 15_000)))
+cause(alarms.BATTERY_DEPLETED, within_s=20)(in_mid_flow(*reads("battery", 8_000, 15_000)))
+cause(alarms.OVER_TEMPERATURE)(in_mid_flow(*reads("temperature", 700, 250)))
+cause(alarms.SENSOR_FAULT)(in_mid_flow(*breaks("pressure", "open")))
+cause(alarms.MOTOR_SUPPLY)(in_mid_flow(*reads("rail", 9_000, 12_000), RAIL_ROW))
 
 
 # -- every row -------------------------------------------------------------------------------------
