@@ -333,7 +333,8 @@ def record(
     times_s = np.arange(-60.0, opened_s + 30.0, 1.0)
     pressure_kpa = np.interp(times_s, closed.trace.time_s, closed.trace.pressure_kpa)
     if not rises:
-        stopped_kpa = np.interp(alarm_s, closed.trace.time_s, closed.trace.pressure_kpa)
+        # The trace has a point a second: by then it is at the limit.
+        stopped_kpa = np.interp(alarm_s + 1.0, closed.trace.time_s, closed.trace.pressure_kpa)
         pressure_kpa[times_s > alarm_s] = stopped_kpa
     pressure_kpa[times_s > opened_s] = 0.0
     mass_g = 20.0 + 0.998 * 0.4 * (times_s > opened_s)

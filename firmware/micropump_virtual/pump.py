@@ -3,9 +3,9 @@
 from micropump import journal
 from micropump.controller import COMPLETED, IDLE, PROGRAMMED, STOPPED, Controller
 from micropump.link import Identity, Link
-from micropump.sensing import SENSORS
 from micropump.units import CLOCK_MASK
 from micropump_virtual.memory import Memory, shelf
+from micropump_virtual.sensors import put_samples
 from micropump_virtual.stepper import VirtualStepper
 
 try:
@@ -77,12 +77,7 @@ class VirtualPump:
 
     def sense(self, fresh: int, failed: int, raw) -> None:
         """Put samples of sensors: a bit in ``fresh`` or ``failed`` for each, counts by number."""
-        readings = self.readings
-        for sensor in range(SENSORS):
-            if fresh & 1 << sensor:
-                readings.put(sensor, raw[sensor])
-            elif failed & 1 << sensor:
-                readings.fail(sensor)
+        put_samples(self.readings, fresh, failed, raw)
 
     def item_id(self) -> str:
         """The catalogue id of what the loaded program runs on, or ""."""

@@ -15,6 +15,7 @@ from micropump_host.bench import Bench, PlantRun, sensor_specs
 from micropump_host.bench.benchfile import Sensors
 from micropump_host.bench.mechanics import geometry_of
 from micropump_host.bench.plant import SECONDS_PER_HOUR, Plant
+from micropump_virtual.sensors import put_samples
 
 # An open line has settled by then: two minutes, and so much that a plunger which sticks and slips
 # has done so several times.
@@ -131,7 +132,7 @@ class _Watch:
         """Go on to the next sample, and ask the detectors."""
         now_ms, pushed_nl, counts = run.go_on()
         monitor = self._monitor
-        monitor.readings.put(PRESSURE, counts.raw[PRESSURE])
+        put_samples(monitor.readings, counts.fresh, counts.failed, counts.raw)
         monitor.look(now_ms, run.motor.steps - self._steps, True)
         self._steps = run.motor.steps
         passed_ms, self._last_ms = now_ms - self._last_ms, now_ms

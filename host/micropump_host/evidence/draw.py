@@ -12,9 +12,9 @@ from typing import Literal
 
 from micropump import catalogue
 from micropump.mechanism import Mechanism, peristaltic, syringe
-from micropump.monitor import FRICTION_MN
+from micropump.monitor import FRICTION_MN, Monitor
 from micropump.occlusion import OCCLUSION_LEVELS_PA
-from micropump_host.bench import Bench, BenchEvent, default_bench
+from micropump_host.bench import Bench, BenchEvent, default_bench, sensor_specs
 from micropump_host.bench.benchfile import (
     BenchInfo,
     Bubble,
@@ -62,6 +62,7 @@ GREATEST_RANGE_CM = 100.0
 BORE_OF_50_ML_MM = 26.7
 # A tube of 1.6 mm gives so much in a turn; of what it and its line swell by, docs/physics.md.
 ML_PER_REV_OF_A_THIN_TUBE = 0.21
+BUBBLE_LIMITS_UL = (50, 100, 200, 500)
 COUNTED_BUBBLE_UL = 50.0
 BUBBLES_APART_UL = 150.0
 # Of these the largest that drift along by themselves: while one stands in the sensor's window the
@@ -188,13 +189,16 @@ def _try(rng: random.Random, wish: Wish) -> Infusion | None:
         bench = _settled(rng, bench, rate_ul_h, wish.settled_kpa)
     if not wish.resting:
         bench = _moved(rng, bench, duration_s, wish)
-    infusion = Infusion(
-        mechanism, bench, gauge, 0, rng.choice((50, 100, 200, 500)), changes, duration_s
-    )
+    infusion = Infusion(mechanism, bench, gauge, 0, 0, changes, duration_s)
     levels = [pa for pa in OCCLUSION_LEVELS_PA if pa >= _open_pa(infusion, geometry)]
-    if not levels:
+    bubbles_ul = [ul for ul in BUBBLE_LIMITS_UL if ul >= _seeming_ul(infusion)]
+    if not levels or not bubbles_ul:
         return None
-    return dataclasses.replace(with_specks(rng, infusion), level_kpa=rng.choice(levels) // 1000)
+    return dataclasses.replace(
+        with_specks(rng, infusion),
+        level_kpa=rng.choice(levels) // 1000,
+        bubble_ul=rng.choice(bubbles_ul),
+    )
 
 
 def _mechanism(rng: random.Random, kind: Kind) -> Mechanism:
@@ -485,6 +489,35 @@ def uncounted_ul(infusion: Infusion) -> float:
     of their strokes.
     """
     return COUNTED_BUBBLE_UL - BUBBLE_SLACK_UL - 2.0 * infusion.push_ul - uneven_ul(infusion)
+
+
+def _seeming_ul(infusion: Infusion) -> float:
+    """What a speck may be taken for: nobody sets a limit below, µL.
+
+    While it stands in the sensor's window the line's pressure may fall, and what syringe and line
+    let go meanwhile is known to their greatest compliance alone.
+    """
+    speck_ul = SPECK_PART * uncounted_ul(infusion)
+    if infusion.gauge != "line" or not infusion.mechanism.area_mm2:
+        return speck_ul
+    monitor = Monitor(sensor_specs(infusion.bench))
+    monitor.prepare(infusion.mechanism, 0, 0)
+    return speck_ul + _swing_pa(infusion) * monitor.greatest_nl_kpa() / 1e6
+
+
+def _swing_pa(infusion: Infusion) -> float:
+    """Between the least and the greatest pressure that the open line may have, Pa."""
+    bench = infusion.bench
+    height_cm = [bench.outlet.head_height_cm]
+    height_cm += [event.cm for event in bench.events if isinstance(event, SetHeadHeight)]
+    back_kpa = [bench.outlet.back_pressure_kpa]
+    back_kpa += [event.kpa for event in bench.events if isinstance(event, SetBackPressure)]
+    greatest_ul_s = max(change.rate_ul_h for change in infusion.changes) / 3600.0
+    return (
+        (max(height_cm) - min(height_cm)) * _PA_PER_CM
+        + (max(back_kpa) - min(back_kpa)) * 1000.0
+        + resistance_pa_s_ul(bench) * greatest_ul_s
+    )
 
 
 def uneven_ul(infusion: Infusion) -> float:

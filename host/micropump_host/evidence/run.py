@@ -9,6 +9,7 @@ from micropump_host.bench import BenchEvent, PlantRun, sensor_specs
 from micropump_host.bench.mechanics import geometry_of
 from micropump_host.evidence.draw import Infusion
 from micropump_host.evidence.sweeps import Bank
+from micropump_virtual.sensors import put_samples
 
 NAMES = {row[0]: row[1] for row in alarms.ALARMS}
 
@@ -68,11 +69,7 @@ class Watched:
         run, monitor = self.run, self.monitor
         self._set_rate()
         now_ms, pushed_nl, counts = run.go_on()
-        readings = monitor.readings
-        fresh, raw = counts.fresh, counts.raw
-        for sensor in range(len(raw)):
-            if fresh >> sensor & 1:
-                readings.put(sensor, raw[sensor])
+        put_samples(monitor.readings, counts.fresh, counts.failed, counts.raw)
         steps = run.motor.steps
         flowing = run.rate_ul_h != 0.0
         found = monitor.look(now_ms, steps - self._steps, flowing)
