@@ -350,6 +350,12 @@ def record(
     return path
 
 
+def test_a_low_limit_is_waited_for_however_much_flowed_before():
+    closed = close_line(default_bench("syringe"), SYRINGE, 400.0, [10])
+    # 14.5 µL/kPa at 111 µL/s, and what the open line had already.
+    assert 0.3 <= closed.by_level[10].time_s <= 2.0
+
+
 def test_a_recorded_run_is_told_as_the_bench_saw_it(tmp_path):
     row = row_of(load_occlusion_run(record(tmp_path / "run.csv")))
     closed = closed_at(5.0)

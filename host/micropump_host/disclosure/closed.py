@@ -96,7 +96,7 @@ def close_line(
         watch.look(run)
     run.plant.occlude()
     watch.close(run)
-    greatest_ul = max(levels_kpa) * MOST_UL_PER_KPA
+    greatest_ul = run.motor.steps * run.plant.microstep_ul + max(levels_kpa) * MOST_UL_PER_KPA
     while watch.is_waiting() and run.motor.steps * run.plant.microstep_ul < greatest_ul:
         watch.look(run)
     return watch.told(rate_ml_h, bench.info.name)
