@@ -71,6 +71,8 @@ _DRIFT = 9
 # Whose values are the median of their last three samples, so that one false one does not show. They
 # are put more often than looked at, where their adapter can: then it costs less than a look.
 _MEDIAN = 1 << PRESSURE | 1 << FORCE | 1 << UPSTREAM
+# In place of samples that were not put yet; below every count.
+_NOTHING = -(1 << 29)
 
 
 class Readings:
@@ -87,16 +89,13 @@ class Readings:
         self.raw = [0] * SENSORS
         self.samples = [0] * SENSORS
         self.failed = 0
-        self._has = 0
-        self._last = [0] * SENSORS
-        self._before = [0] * SENSORS
+        # In whatever order: of the three at three times its number.
+        self._three = [_NOTHING] * (3 * SENSORS)
 
     def put(self, sensor: int, raw: int) -> None:
         """One more sample of a sensor."""
-        is_first = not self._has >> sensor & 1
-        self._has |= 1 << sensor
-        self._before[sensor] = raw if is_first else self._last[sensor]
-        self._last[sensor] = raw if is_first else self.raw[sensor]
+        if _MEDIAN >> sensor & 1:
+            self._three[3 * sensor + self.samples[sensor] % 3] = raw
         self.raw[sensor] = raw
         self.failed &= ~(1 << sensor)
         self.samples[sensor] = (self.samples[sensor] + 1) & _SAMPLES_MASK
@@ -107,9 +106,10 @@ class Readings:
         self.samples[sensor] = (self.samples[sensor] + 1) & _SAMPLES_MASK
 
     def middle(self, sensor: int) -> int:
-        """The median of the last three that were put, of the first alone or with the second."""
-        raw, last, before = self.raw[sensor], self._last[sensor], self._before[sensor]
-        return max(min(last, before), min(max(last, before), raw))
+        """The median of the last three that were put; of two the lesser, of one below any count."""
+        at = 3 * sensor
+        first, second, third = self._three[at], self._three[at + 1], self._three[at + 2]
+        return max(min(first, second), min(max(first, second), third))
 
 
 def scaled(delta_raw: int, num: int, den: int) -> int:

@@ -14,8 +14,8 @@ from micropump_hil.verbs import infuse, wait_until
 
 pytestmark = pytest.mark.needs("sensors", "reset")
 
-# Measured with the sensors of boards/pico, 15 µs of it for reading the clock: 376 µs, 466 µs with a
-# hung bus; in the pump's loop, where interrupts come between, 543 µs and 625 µs.
+# Measured with the sensors of boards/pico, 15 µs of it for reading the clock: 452 µs, 541 µs with a
+# hung bus; in the pump's loop, where interrupts come between, 511 to 543 µs and 585 to 625 µs.
 LOOK_US = 700
 ROWS = {SENSOR_NAMES[row[0]]: row for row in sensor_rows()}
 EVERY_MS = 14
