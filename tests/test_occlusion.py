@@ -30,7 +30,13 @@ def detector_of(line, level_pa, *, by_force=False):
         detector.configure(level_pa, floor_pa=0)
     elif by_force:
         friction_pa = round(line.kinetic_pa)
-        detector.configure(level_pa, friction_pa=friction_pa, floor_pa=FORCE_FLOOR_PA)
+        detector.configure(
+            level_pa,
+            friction_pa=friction_pa,
+            floor_pa=FORCE_FLOOR_PA,
+            quarter_least_percent=occlusion.FORCE_QUARTER_LEAST_PERCENT,
+            quarter_greatest_percent=occlusion.FORCE_QUARTER_GREATEST_PERCENT,
+        )
     else:
         detector.configure(level_pa)
     detector.begin()

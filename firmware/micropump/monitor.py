@@ -9,11 +9,15 @@ from . import alarms, sensing
 from .detectors import Air, Barrel, Battery, Rail, Stall, Temperature
 from .mechanism import KIND_PERISTALTIC
 from .occlusion import (
+    FORCE_QUARTER_GREATEST_PERCENT,
+    FORCE_QUARTER_LEAST_PERCENT,
     GREATEST_COMPLIANCE_NL_KPA,
     LEAST_COMPLIANCE_NL_KPA,
     OCCLUSION_LEVELS_PA,
     SLOPE_FLOOR_PA,
     SLOPE_FLOOR_PA_S_UL,
+    SLOPE_QUARTER_GREATEST_PERCENT,
+    SLOPE_QUARTER_LEAST_PERCENT,
     Disconnection,
     Occlusion,
     Release,
@@ -181,10 +185,16 @@ class Monitor:
         self.occlusion.configure(
             level_pa,
             least_nl_kpa=self.least_nl_kpa(),
-            greatest_nl_kpa=GREATEST_COMPLIANCE_NL_KPA,
+            greatest_nl_kpa=self.greatest_nl_kpa(),
             friction_pa=friction_pa,
             # A head's strokes rise by more than any floor.
             floor_pa=0 if self._is_head else SLOPE_FLOOR_PA + slip_pa,
+            quarter_least_percent=(
+                FORCE_QUARTER_LEAST_PERCENT if by_force else SLOPE_QUARTER_LEAST_PERCENT
+            ),
+            quarter_greatest_percent=(
+                FORCE_QUARTER_GREATEST_PERCENT if by_force else SLOPE_QUARTER_GREATEST_PERCENT
+            ),
         )
         self.upstream.configure()
         self.disconnection.configure()
@@ -209,8 +219,8 @@ class Monitor:
 
     def greatest_nl_kpa(self) -> int:
         """The greatest compliance of syringe and line, by the plunger's area; nL/kPa."""
-        area_mm2 = min(self._area_mm2, _MEASURED_MM2)
-        return GREATEST_COMPLIANCE_NL_KPA * area_mm2 // _MEASURED_MM2 + _LEAST_OF_ANY_NL_KPA
+        greatest = GREATEST_COMPLIANCE_NL_KPA * min(self._area_mm2, _MEASURED_MM2) // _MEASURED_MM2
+        return min(GREATEST_COMPLIANCE_NL_KPA, greatest + _LEAST_OF_ANY_NL_KPA)
 
     def begin(self) -> None:
         """A flow starts."""

@@ -32,9 +32,13 @@ SLOPE_LEAST_PERCENT = 50
 SLOPE_GREATEST_PERCENT = 250
 # The last half of the rise against the first: 100 for a closed line, less on the way to Q·R.
 SLOPE_STEADY_PERCENT = 80
-# Each quarter of a straight rise has 25 % of it; stairs of stick-slip move this by as much.
-_QUARTER_LEAST_PERCENT = 2
-_QUARTER_GREATEST_PERCENT = 60
+# Each quarter of a straight rise has 25 % of it, more or less by the stairs of stick-slip. An end
+# that is raised and a cough soon after, in an open line, have a quarter with next to nothing.
+SLOPE_QUARTER_LEAST_PERCENT = 15
+SLOPE_QUARTER_GREATEST_PERCENT = 42
+# Of a force cell, whose stairs are greater, and whose floor is above what both come to.
+FORCE_QUARTER_LEAST_PERCENT = 2
+FORCE_QUARTER_GREATEST_PERCENT = 60
 # The softest line rises by the floor in so many marks; the record is as long as half of its slope.
 _MARKS_IN_FLOOR = 20
 _MARKS = 64
@@ -148,6 +152,8 @@ class Slope:
             SLOPE_LEAST_PERCENT,
             SLOPE_GREATEST_PERCENT,
             SLOPE_STEADY_PERCENT,
+            SLOPE_QUARTER_LEAST_PERCENT,
+            SLOPE_QUARTER_GREATEST_PERCENT,
         )
 
     def configure(
@@ -159,11 +165,15 @@ class Slope:
         least_percent: int,
         greatest_percent: int,
         steady_percent: int,
+        quarter_least_percent: int,
+        quarter_greatest_percent: int,
     ) -> None:
         """As ``Occlusion.configure`` has it."""
         self._floor_pa = floor_pa
         self._floor_pa_s_ul = floor_pa_s_ul
         self._steady_percent = steady_percent
+        self._quarter_least_percent = quarter_least_percent
+        self._quarter_greatest_percent = quarter_greatest_percent
         self.mark_nl = max(1, greatest_nl_kpa * floor_pa // 1000 // _MARKS_IN_FLOOR)
         # What a mark's volume may and must rise by.
         self._most_pa = self.mark_nl * 1000 // least_nl_kpa * greatest_percent // 100
@@ -231,8 +241,8 @@ class Slope:
 
     def _is_straight(self, marks: int, rise_pa: int) -> bool:
         """Whether a quarter of it, taken anywhere, rises as another does, and the last half too."""
-        least_pa = rise_pa // 100 * _QUARTER_LEAST_PERCENT
-        greatest_pa = rise_pa // 100 * _QUARTER_GREATEST_PERCENT
+        least_pa = rise_pa // 100 * self._quarter_least_percent
+        greatest_pa = rise_pa // 100 * self._quarter_greatest_percent
         quarter = marks // 4
         for at in range(marks - quarter + 1):
             if not least_pa <= self._back(at) - self._back(at + quarter) <= greatest_pa:
@@ -268,6 +278,8 @@ class Occlusion:
         least_percent: int = SLOPE_LEAST_PERCENT,
         greatest_percent: int = SLOPE_GREATEST_PERCENT,
         steady_percent: int = SLOPE_STEADY_PERCENT,
+        quarter_least_percent: int = SLOPE_QUARTER_LEAST_PERCENT,
+        quarter_greatest_percent: int = SLOPE_QUARTER_GREATEST_PERCENT,
         margin_pa: int = PARTIAL_MARGIN_PA,
         margin_ms: int = PARTIAL_MS,
         settled_pa: int = SETTLED_PA,
@@ -286,6 +298,8 @@ class Occlusion:
             least_percent: the slope's lower bound, % of that of the greatest compliance.
             greatest_percent: its upper bound, % of that of the least compliance.
             steady_percent: the last half of the rise against the first, %.
+            quarter_least_percent: what each quarter of the rise has of it at least, %,
+            quarter_greatest_percent: and at most, %.
             margin_pa: PARTIAL is so far above where this rate settled, Pa,
             margin_ms: for so long, ms.
             settled_pa: how near two blocks of 30 s have to be to each other, Pa.
@@ -303,6 +317,8 @@ class Occlusion:
             least_percent,
             greatest_percent,
             steady_percent,
+            quarter_least_percent,
+            quarter_greatest_percent,
         )
         self.begin()
 

@@ -41,7 +41,12 @@ class Sweep:
 
 def _slope(value: int, monitor: Monitor, infusion: Infusion) -> Update:
     detector = occlusion.Occlusion()
-    detector.configure(1_000_000, least_nl_kpa=monitor.least_nl_kpa(), floor_pa=value)
+    detector.configure(
+        1_000_000,
+        least_nl_kpa=monitor.least_nl_kpa(),
+        greatest_nl_kpa=monitor.greatest_nl_kpa(),
+        floor_pa=value,
+    )
     slope_only = detector.SLOPE
     return lambda ms, nl, _, pa: bool(detector.update(ms, nl, pa) & slope_only)
 
