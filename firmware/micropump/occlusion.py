@@ -27,9 +27,9 @@ SLOPE_FLOOR_PA = 11_000
 # each µL/s. Up to 5 mL/h it is within what the floor leaves.
 SLOPE_FLOOR_PA_S_UL = 600
 SLOPE_FLOOR_FROM_NL_S = 1_400
-# Of the rise that a closed line makes: not below half of the softest, nor above 2.5 of the hardest.
+# Of the rise that a closed line makes: not below half of the softest, nor above twice the hardest.
 SLOPE_LEAST_PERCENT = 50
-SLOPE_GREATEST_PERCENT = 250
+SLOPE_GREATEST_PERCENT = 200
 # The last half of the rise against the first: 100 for a closed line, less on the way to Q·R.
 SLOPE_STEADY_PERCENT = 80
 # Each quarter of a straight rise has 25 % of it, more or less by the stairs of stick-slip. An end
@@ -175,6 +175,7 @@ class Slope:
         self._quarter_least_percent = quarter_least_percent
         self._quarter_greatest_percent = quarter_greatest_percent
         self.mark_nl = max(1, greatest_nl_kpa * floor_pa // 1000 // _MARKS_IN_FLOOR)
+        self._middle_nl_kpa = (least_nl_kpa + greatest_nl_kpa) // 2
         # What a mark's volume may and must rise by.
         self._most_pa = self.mark_nl * 1000 // least_nl_kpa * greatest_percent // 100
         self._least_pa = self.mark_nl * 1000 // greatest_nl_kpa * least_percent // 100
@@ -184,8 +185,12 @@ class Slope:
         """A flow starts: no rise goes on from before."""
         self.began_pa = 0
         self._at = self._marks = 0
-        self._nl = self._ms = self._sum_pa = self._samples = 0
-        self._found = False
+        self._nl = self._piece_nl = self._ms = self._sum_pa = self._samples = 0
+        self._found = self._was_closed = False
+
+    def mark_pa(self) -> int:
+        """What a closed line of the middle compliance rises by in a mark, Pa."""
+        return self.mark_nl * 1000 // self._middle_nl_kpa
 
     def floor_pa(self, rate_nl_s: int) -> int:
         """What a rise must come to at this rate."""
@@ -201,6 +206,7 @@ class Slope:
             return False
         self._ms = min(LONGEST_MS, self._ms + elapsed_ms)
         self._nl += pushed_nl
+        self._piece_nl = min(1_000_000, self._piece_nl + pushed_nl)
         self._sum_pa += _bounded(pressure_pa)
         self._samples += 1
         if self._samples >= _MOST_SUMMED:
@@ -213,15 +219,18 @@ class Slope:
     def _mark(self) -> None:
         marks = min(_MARKS, self._nl // self.mark_nl)
         # nL per s; at 10 µL/h a mark takes hours.
-        rate_nl_s = min(1_000_000, self._nl) * 1000 // max(1, self._ms)
+        rate_nl_s = self._piece_nl * 1000 // max(1, self._ms)
         mean_pa = self._sum_pa // self._samples
         for _ in range(marks):
             self._at = (self._at + 1) % _MARKS
             self._marks_pa[self._at] = mean_pa
         self._marks = min(_MARKS, self._marks + marks)
         self._nl %= self.mark_nl
-        self._ms = self._sum_pa = self._samples = 0
-        self._found = self._is_closed(self.floor_pa(rate_nl_s))
+        self._piece_nl = self._ms = self._sum_pa = self._samples = 0
+        # A cough that makes a rise even is over by the next mark, or goes on without a rise.
+        is_closed = self._is_closed(self.floor_pa(rate_nl_s))
+        self._found = is_closed and self._was_closed
+        self._was_closed = is_closed
 
     def _back(self, marks: int) -> int:
         return self._marks_pa[(self._at - marks) % _MARKS]
@@ -349,9 +358,12 @@ class Occlusion:
         return found
 
     def slope_rise_pa(self, rate_ul_h: int) -> int:
-        """The rise at which SLOPE tells a closed line at this rate, Pa: its floor and a mark."""
-        floor_pa = self._slope.floor_pa(rate_ul_h * 10 // 36)
-        return floor_pa + floor_pa // _MARKS_IN_FLOOR
+        """The rise at which SLOPE tells a closed line at this rate, Pa.
+
+        Its floor, on average half a mark until it is looked at, and one to be sure; of a line of
+        the middle compliance.
+        """
+        return self._slope.floor_pa(rate_ul_h * 10 // 36) + 3 * self._slope.mark_pa() // 2
 
 
 def bolus_nl(rise_pa: int, compliance_nl_kpa: int) -> int:
