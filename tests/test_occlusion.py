@@ -67,7 +67,8 @@ def times_closed(seed, rate_ml_h, level_pa, period_ms, *, by_force=False):
 @pytest.mark.parametrize("period_ms", [100, 1000])
 @pytest.mark.parametrize(("rate_ml_h", "seeds"), [(0.5, 4), (1.0, 8), (5.0, 20)])
 def test_slope_takes_at_most_half_of_the_time_of_the_level(rate_ml_h, seeds, period_ms):
-    # Up to 5 mL/h and from 30 kPa on; the most of 300 syringes is 0.497.
+    # Up to 5 mL/h and from 30 kPa on. Of 300 syringes at 5 mL/h 298 are below a half; one is at 0.504,
+    # and one sticks so that its level tells it.
     for seed in range(seeds if period_ms == 1000 else max(1, seeds // 4)):
         slope_s, level_s = times_closed(seed, rate_ml_h, 30_000, period_ms)
         assert slope_s is not None
@@ -82,7 +83,7 @@ def test_slope_is_before_the_level_at_higher_rates_too(rate_ml_h, level_pa, peri
     for seed in range(10):
         slope_s, level_s = times_closed(seed, rate_ml_h, level_pa, period_ms)
         assert slope_s is not None
-        # At 25 mL/h the most of 60 is 0.61 of the time to 30 kPa.
+        # At 25 mL/h the most of 60 is 0.62 of the time to 30 kPa.
         assert slope_s < 0.65 * level_s, seed
 
 
