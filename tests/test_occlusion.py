@@ -67,8 +67,8 @@ def times_closed(seed, rate_ml_h, level_pa, period_ms, *, by_force=False):
 @pytest.mark.parametrize("period_ms", [100, 1000])
 @pytest.mark.parametrize(("rate_ml_h", "seeds"), [(0.5, 4), (1.0, 8), (5.0, 20)])
 def test_slope_takes_at_most_half_of_the_time_of_the_level(rate_ml_h, seeds, period_ms):
-    # Up to 5 mL/h and from 30 kPa on. Of 300 syringes at 5 mL/h 298 are below a half; one is at 0.504,
-    # and one sticks so that its level tells it.
+    # Up to 5 mL/h and from 30 kPa on. Of 300 syringes at 5 mL/h 298 are below a half; one is at
+    # 0.504, and one sticks so that its level tells it.
     for seed in range(seeds if period_ms == 1000 else max(1, seeds // 4)):
         slope_s, level_s = times_closed(seed, rate_ml_h, 30_000, period_ms)
         assert slope_s is not None
