@@ -35,6 +35,7 @@ from micropump_host.evidence.draw import (
     draw_infusion,
     resistance_pa_s_ul,
     settled_pa,
+    swing_pa,
     uncounted_ul,
     uneven_ul,
     with_events,
@@ -171,6 +172,8 @@ def _air_s(infusion: Infusion, volume_ul: float) -> float:
     way_ul = sensor.from_pump_ul + sensor.window_ul + volume_ul + BUBBLE_SLACK_UL
     # Rollers give what they give in strokes.
     way_ul += _stroke_ul(infusion)
+    # What syringe and line take up meanwhile, as where the end is raised, pushes nothing on.
+    way_ul += compliance_ul_pa(infusion) * swing_pa(infusion)
     return 1.1 * (way_ul + infusion.push_ul) / _ul_s(infusion) + PROMPT_S
 
 

@@ -502,10 +502,10 @@ def _seeming_ul(infusion: Infusion) -> float:
         return speck_ul
     monitor = Monitor(sensor_specs(infusion.bench))
     monitor.prepare(infusion.mechanism, 0, 0)
-    return speck_ul + _swing_pa(infusion) * monitor.greatest_nl_kpa() / 1e6
+    return speck_ul + swing_pa(infusion) * monitor.greatest_nl_kpa() / 1e6
 
 
-def _swing_pa(infusion: Infusion) -> float:
+def swing_pa(infusion: Infusion) -> float:
     """Between the least and the greatest pressure that the open line may have, Pa."""
     bench = infusion.bench
     height_cm = [bench.outlet.head_height_cm]
