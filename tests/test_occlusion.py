@@ -195,6 +195,12 @@ def test_a_raised_end_and_a_cough_are_no_closed_line():
     assert found_of_a_raised_end_and_a_cough(213, (2, 60))
 
 
+@pytest.mark.parametrize("seed", [166, 307])
+def test_one_mark_alone_tells_no_closed_line(seed):
+    """With such quarters there is one that looks like a closed line, and the next does not."""
+    assert not found_of_a_raised_end_and_a_cough(seed, (2, 60))
+
+
 def found_open(seed, rate_ml_h, period_ms, hours, *, by_force=False, make=lines.syringe):
     """What is found on an open line within some hours, with the end moving."""
     rng = random.Random(f"open {seed}")
