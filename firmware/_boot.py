@@ -10,7 +10,7 @@ import rp2
 
 # As RESERVED_BYTES in micropump_rp2.flash, whose import here would shadow firmware that lies on
 # the file system as files.
-_RESERVED_BYTES = 160 * 1024
+_RESERVED_BYTES = 256 * 1024
 
 try:
     vfs.mount(vfs.VfsLfs2(rp2.Flash(start=_RESERVED_BYTES), progsize=256), "/")

@@ -441,8 +441,8 @@ def test_slots_that_do_not_fit(arguments):
 
 # -- the region, as data in several places --------------------------------------------------------
 
-STOCK_STORAGE = {"pico": 1408 * 1024, "pico_w": 1408 * 1024, "pico2": 3072 * 1024}
 FLASH_BYTES = {"pico": 2 << 20, "pico_w": 2 << 20, "pico2": 4 << 20}
+FILE_SYSTEM_AT = 1 << 20
 
 
 def constant(path: str, name: str) -> int:
@@ -452,8 +452,8 @@ def constant(path: str, name: str) -> int:
     return int(first) * int(second)
 
 
-@pytest.mark.parametrize("board", STOCK_STORAGE)
-def test_the_file_system_stays_where_it_was(board):
+@pytest.mark.parametrize("board", FLASH_BYTES)
+def test_the_file_system_begins_behind_the_first_mib(board):
     header = f"boards/{board}/mpconfigboard.h"
     reserved_bytes = constant("firmware/rp2/flash.py", "RESERVED_BYTES")
     assert constant("firmware/_boot.py", "_RESERVED_BYTES") == reserved_bytes
@@ -468,7 +468,7 @@ def test_the_file_system_stays_where_it_was(board):
     for sign, term in terms:
         first, _, second = term.partition(" * ")
         total += (-1 if sign == "-" else 1) * int(first) * int(second or 1)
-    assert total == STOCK_STORAGE[board] + reserved_bytes
+    assert total == FLASH_BYTES[board] - FILE_SYSTEM_AT + reserved_bytes
 
 
 def test_the_library_s_slots_hold_the_greatest_library_and_fit():
@@ -479,9 +479,8 @@ def test_the_library_s_slots_hold_the_greatest_library_and_fit():
     assert keep.capacity_bytes - 4096 < library.GREATEST_BYTES
 
 
-@pytest.mark.parametrize("board", STOCK_STORAGE)
+@pytest.mark.parametrize("board", FLASH_BYTES)
 def test_an_image_has_to_end_where_the_region_begins(board):
     # That none goes beyond is the builder's to see (test_image.py).
     reserved_bytes = constant("firmware/rp2/flash.py", "RESERVED_BYTES")
-    begins = FLASH_BYTES[board] - STOCK_STORAGE[board] - reserved_bytes
-    assert CARRIERS[board].image_bytes == begins
+    assert CARRIERS[board].image_bytes == FILE_SYSTEM_AT - reserved_bytes

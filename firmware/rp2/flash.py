@@ -1,15 +1,15 @@
-"""The raw flash between firmware and file system: 160 KiB for what survives, as pages and sectors.
+"""The raw flash between firmware and file system: 256 KiB for what survives, as pages and sectors.
 
 MicroPython hands out its storage area as ``rp2.Flash``. The board definitions
-(``boards/*/mpconfigboard.h``) begin it this much earlier than the file system, which stays where
-it was before there was such a region.
+(``boards/*/mpconfigboard.h``) begin it this much before the file system, which begins behind the
+flash's first MiB on every board.
 """
 
 import rp2
 from micropump.storage import MOTOR_RUNS, Slots, StorageError
 
 # The same in boards/*/mpconfigboard.h and in _boot.py.
-RESERVED_BYTES = 160 * 1024
+RESERVED_BYTES = 256 * 1024
 
 SECTOR_BYTES = 4096
 PAGE_BYTES = 256

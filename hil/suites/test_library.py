@@ -17,7 +17,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 KEY = bytes(range(32))
 PAGE_BYTES = 256
 # The region before the file system, as in docs/storage.md.
-REGION = slice(0x0A0000 - 160 * 1024, 0x0A0000)
+REGION = slice(0x100000 - 256 * 1024, 0x100000)
 
 
 @pytest.fixture(scope="module")

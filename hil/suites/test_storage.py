@@ -7,9 +7,9 @@ from micropump_hil.emulated import EmulatedProgramError, PowerLostError
 
 pytestmark = pytest.mark.needs("flash", "power_cut", "injection", "restart")
 
-# The file system begins there, as in MicroPython's own image; the region ends there.
-FILE_SYSTEM_AT = 0x0A0000
-RESERVED_BYTES = 160 * 1024
+# The file system begins there; the region ends there.
+FILE_SYSTEM_AT = 0x100000
+RESERVED_BYTES = 256 * 1024
 REGION = range(FILE_SYSTEM_AT - RESERVED_BYTES, FILE_SYSTEM_AT)
 PAGE_BYTES = 256
 # Over the end of the first sector.

@@ -66,10 +66,13 @@ _RADIO_PINS = {
 UF2_FAMILY_RP2040 = 0xE48BFF56
 UF2_FAMILY_RP2350_ARM_S = 0xE48BFF59
 
+# Behind it lie what survives, to the end of the flash's first MiB, and the file system.
+IMAGE_BYTES = 768 * 1024
+
 CARRIERS = {
-    "pico": Carrier("rp2040", _SUPPLY_PINS, UF2_FAMILY_RP2040, 480 * 1024),
-    "pico_w": Carrier("rp2040", _RADIO_PINS, UF2_FAMILY_RP2040, 480 * 1024),
-    "pico2": Carrier("rp2350", _SUPPLY_PINS, UF2_FAMILY_RP2350_ARM_S, 864 * 1024),
+    "pico": Carrier("rp2040", _SUPPLY_PINS, UF2_FAMILY_RP2040, IMAGE_BYTES),
+    "pico_w": Carrier("rp2040", _RADIO_PINS, UF2_FAMILY_RP2040, IMAGE_BYTES),
+    "pico2": Carrier("rp2350", _SUPPLY_PINS, UF2_FAMILY_RP2350_ARM_S, IMAGE_BYTES),
 }
 
 
