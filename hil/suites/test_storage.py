@@ -9,6 +9,8 @@ pytestmark = pytest.mark.needs("flash", "power_cut", "injection", "restart")
 
 # The file system begins there; the region ends there.
 FILE_SYSTEM_AT = 0x100000
+# Of 4 KiB, to the end of 2 MiB.
+FILE_SYSTEM_BLOCKS = 256
 RESERVED_BYTES = 256 * 1024
 REGION = range(FILE_SYSTEM_AT - RESERVED_BYTES, FILE_SYSTEM_AT)
 PAGE_BYTES = 256
@@ -142,7 +144,7 @@ def test_an_install_touches_its_slot_alone_and_the_file_system_stays(at_prompt, 
     assert now[REGION.start + 2 * slot_bytes :] == kept[REGION.start + 2 * slot_bytes :]
     # _boot.py mounts it there.
     pico = prompt(at_prompt)
-    assert pico.exec("import os\nprint(os.statvfs('/')[2])").strip() == "352"
+    assert pico.exec("import os\nprint(os.statvfs('/')[2])").strip() == str(FILE_SYSTEM_BLOCKS)
 
 
 def test_nothing_is_changed_while_the_motor_is_on(at_prompt, old):
