@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from micropump import detectors, occlusion
+from micropump import detectors, monitor, occlusion
 from micropump.occlusion import OCCLUSION_LEVELS_PA
 from micropump_host.bench.mechanics import geometry_of
 from micropump_host.cli import main
@@ -20,8 +20,8 @@ from micropump_host.evidence.campaign import Job, Plan
 SEED = 21
 # Without curves, which take their time: half a day of open lines in three parts, sixty cases.
 DAYS = [Job(campaign.DAYS, number, hours=4.0) for number in (1, 2, 3)]
-BLOCKS = Plan(device_days=0, whole_days=0, injected=100, seed=SEED).jobs()[1:]
-NOTHING = Plan(device_days=0, whole_days=0, injected=0, seed=SEED)
+BLOCKS = Plan(device_days=0, provoked_days=0, whole_days=0, injected=100, seed=SEED).jobs()[1:]
+NOTHING = Plan(device_days=0, provoked_days=0, whole_days=0, injected=0, seed=SEED)
 
 
 def run(*jobs):
@@ -174,6 +174,49 @@ def test_what_is_drawn_is_what_a_pump_can_do():
     assert needles == set(range(18, 25))
 
 
+def test_what_provokes_is_more_of_what_is_usual():
+    def per_hour(wish, kind):
+        hours = events = 0.0
+        for number in range(40):
+            infusion = draw.draw_infusion(random.Random(f"{wish}/{number}"), wish)
+            hours += infusion.duration_s / 3600.0
+            events += sum(isinstance(event, kind) for event in infusion.bench.events)
+        return events / hours
+
+    usual, provoked = (
+        per_hour(wish, draw.SetBackPressure) for wish in (days.USUAL, days.PROVOKING)
+    )
+    # A cough begins and ends: of 1800 s on average, and of 240 s and what the cough takes.
+    assert usual == pytest.approx(2 * 2.0, rel=0.25)
+    assert provoked == pytest.approx(2 * 14.4, rel=0.25)
+    usual, provoked = (per_hour(wish, draw.SetHeadHeight) for wish in (days.USUAL, days.PROVOKING))
+    assert provoked > 2.0 * usual
+
+
+def test_what_takes_a_raised_end_and_a_cough_for_a_closed_line_is_provoked_to(monkeypatch):
+    """Quarters of 2 to 60 %, as a force cell's, did not stand 12 provoked days of this seed."""
+    infusion = draw.draw_infusion(random.Random(f"{SEED}/provoked/2/5"), days.PROVOKING)
+
+    def names():
+        return [days.name_of(one) for one in days.run_open(infusion, 1.5, with_bank=False).found]
+
+    assert names() == [days.AT_AMBIENT]
+    monkeypatch.setattr(monitor, "SLOPE_QUARTER_LEAST_PERCENT", 2)
+    monkeypatch.setattr(monitor, "SLOPE_QUARTER_GREATEST_PERCENT", 60)
+    assert names() == [days.AT_AMBIENT, "occlusion"]
+
+
+def test_a_false_alarm_that_was_provoked_is_counted_apart(monkeypatch):
+    monkeypatch.setattr(
+        occlusion.Slope, "_is_closed", lambda self, _: self._back(0) - self._back(9) > 2_000
+    )
+    counted = run(Job(campaign.PROVOKED, 1, hours=2.0))
+    assert counted["provoked"]["alarms"]["occlusion"]["count"] > 0
+    assert counted["provoked"]["false"]
+    assert counted["days"]["infusions"] == 0
+    assert counted["passed"]
+
+
 def test_a_seed_is_an_infusion():
     one, two = (draw.draw_infusion(random.Random("same")) for _ in range(2))
     assert (one.bench, one.changes, one.level_kpa) == (two.bench, two.changes, two.level_kpa)
@@ -210,7 +253,7 @@ def test_a_bank_says_at_the_chosen_thresholds_what_the_pump_says():
     assert told
 
 
-TINY = Plan(device_days=0, whole_days=0, injected=1, seed=3)
+TINY = Plan(device_days=0, provoked_days=0, whole_days=0, injected=1, seed=3)
 
 
 def test_a_campaign_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
@@ -264,8 +307,9 @@ def test_the_whole_pump_says_what_its_detectors_find(monkeypatch):
 
 
 def test_the_command_writes_its_report_and_says_no_to_a_miss(tmp_path, capsys, monkeypatch):
-    words = ["evidence", "--out", str(tmp_path), "--device-days", "0", "--whole-days", "0",
-             "--injected", "1", "--seed", "3", "--jobs", "1", "--json"]  # fmt: skip
+    words = ["evidence", "--out", str(tmp_path), "--device-days", "0", "--provoked-days", "0",
+             "--whole-days", "0", "--injected", "1", "--seed", "3", "--jobs", "1",
+             "--json"]  # fmt: skip
     assert main(words) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "evidence.json").read_text(encoding="utf-8"))

@@ -25,13 +25,14 @@ from micropump_host.evidence.cases import (
     injected_case,
     run_injected,
 )
-from micropump_host.evidence.days import HOURS, name_of, run_day
+from micropump_host.evidence.days import HOURS, PROVOKING, USUAL, name_of, run_day
 from micropump_host.evidence.draw import Infusion
 from micropump_host.evidence.run import Found
 from micropump_host.evidence.whole import run_whole_day
 
 RUNS = "runs.jsonl"
-DAYS, INJECTED, WHOLE = "days", "injected", "whole"
+DAYS, PROVOKED, INJECTED, WHOLE = "days", "provoked", "injected", "whole"
+WISHES = {DAYS: USUAL, PROVOKED: PROVOKING}
 # Of the days, and of the injected cases, one in so many is run with other thresholds beside.
 BANK_EVERY_DAYS = 10
 BANK_EVERY_CASES = 4
@@ -44,7 +45,7 @@ class Job:
     """A part of a campaign that is run in one go.
 
     Attributes:
-        part: ``DAYS``, ``INJECTED`` or ``WHOLE``.
+        part: ``DAYS``, ``PROVOKED``, ``INJECTED`` or ``WHOLE``.
         number: which of its days or blocks of cases.
         hours: of a day, h.
         kinds: of the cases of a block.
@@ -68,6 +69,7 @@ class Plan:
 
     Attributes:
         device_days: of plant, sensors and detectors.
+        provoked_days: the same, with more of what is easily taken for something else.
         whole_days: of the whole pump.
         injected: cases in which something happens that is to be noticed.
         seed: of all of it.
@@ -75,6 +77,7 @@ class Plan:
     """
 
     device_days: int
+    provoked_days: int
     whole_days: int
     injected: int
     seed: int
@@ -82,6 +85,7 @@ class Plan:
     def jobs(self) -> list[Job]:
         """The jobs; each is the same whatever else is in the plan."""
         jobs = [Job(DAYS, number) for number in range(self.device_days)]
+        jobs += [Job(PROVOKED, number) for number in range(self.provoked_days)]
         block = [kind for kind, count in SHARES.items() for _ in range(count)]
         # Spread, so that a part of a block has of each what is its due.
         block = [block[place * 11 % len(block)] for place in range(len(block))]
@@ -94,8 +98,8 @@ class Plan:
 def run_job(job: Job, seed: int) -> list[Row]:
     """Run a job; a row for each infusion."""
     name = f"{seed}/{job.name}"
-    if job.part == DAYS:
-        with_bank = job.number % BANK_EVERY_DAYS == 0
+    if job.part in WISHES:
+        with_bank = job.part == DAYS and job.number % BANK_EVERY_DAYS == 0
         return [
             {
                 **_infusion_row(open_.infusion),
@@ -103,7 +107,7 @@ def run_job(job: Job, seed: int) -> list[Row]:
                 "found": [_found_row(found) for found in open_.found],
                 "sweeps": open_.sweeps,
             }
-            for open_ in run_day(name, job.hours, with_bank)
+            for open_ in run_day(name, job.hours, with_bank, WISHES[job.part])
         ]
     if job.part == WHOLE:
         return [

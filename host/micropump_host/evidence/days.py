@@ -8,10 +8,14 @@ import random
 from dataclasses import dataclass
 
 from micropump.occlusion import DISCONNECTION_AMBIENT_PA
-from micropump_host.evidence.draw import Infusion, draw_infusion
+from micropump_host.evidence.draw import Infusion, Wish, draw_infusion
 from micropump_host.evidence.run import Found, Watched
 
 HOURS = 24.0
+USUAL = Wish()
+# What was taken for a closed line in months of usual days was an end that was raised and a cough
+# soon after. Where there is more of both it comes within hours, and so do its like.
+PROVOKING = Wish(moves=6.0, coughs_apart_s=240.0)
 # Of what the pump takes for ambient, and what its sensor may be off by.
 AT_AMBIENT_PA = DISCONNECTION_AMBIENT_PA + 600
 # Told of lines that really are at ambient, and listed beside the false ones.
@@ -43,12 +47,12 @@ def name_of(found: Found) -> str:
     return found.name
 
 
-def run_day(seed: str, hours: float, with_bank: bool) -> list[Open]:
-    """Run infusions until they have flowed for ``hours`` (h); the seed says which."""
+def run_day(seed: str, hours: float, with_bank: bool, wish: Wish = USUAL) -> list[Open]:
+    """Run infusions until they have flowed for ``hours`` (h); seed and wish say which."""
     runs: list[Open] = []
     left_h = hours
     while left_h > 1e-6:
-        infusion = draw_infusion(random.Random(f"{seed}/{len(runs)}"))
+        infusion = draw_infusion(random.Random(f"{seed}/{len(runs)}"), wish)
         run = run_open(infusion, min(left_h, infusion.duration_s / 3600.0), with_bank)
         runs.append(run)
         left_h -= run.hours

@@ -72,6 +72,8 @@ SPECK_PART = 0.7
 UNEVEN_PART = 0.5
 # Of a bubble's edges the sensor's window shows so much too much.
 BUBBLE_SLACK_UL = 4.0
+# A cough or a grip.
+COUGHS_APART_S = 1800.0
 _PA_PER_CM = 98.0
 _EVENTS_OF_A_RAMP = 40
 _CYCLES_OF_60_S = 60.0
@@ -132,6 +134,8 @@ class Wish:
         resting: nothing moves, and no pressure changes.
         settled_kpa: least and greatest pressure of the open line at rest and at its rate, kPa.
         range_cm: greatest range of the end's height, cm.
+        moves: how many times as often as usual the end is moved.
+        coughs_apart_s: from one to the next, on average, s.
 
     """
 
@@ -142,6 +146,8 @@ class Wish:
     resting: bool = False
     settled_kpa: tuple[float, float] | None = None
     range_cm: float = GREATEST_RANGE_CM
+    moves: float = 1.0
+    coughs_apart_s: float = COUGHS_APART_S
 
 
 def draw_infusion(rng: random.Random, wish: Wish = Wish()) -> Infusion:
@@ -402,7 +408,7 @@ def _moved(rng: random.Random, bench: Bench, duration_s: float, wish: Wish) -> B
     )
     events: list[BenchEvent] = []
     at_s = 0.0
-    every_s = 60.0 * math.exp(rng.uniform(math.log(2.0), math.log(60.0)))
+    every_s = 60.0 * math.exp(rng.uniform(math.log(2.0), math.log(60.0))) / wish.moves
     while (at_s := at_s + 1.0 + rng.expovariate(1.0 / every_s)) < duration_s:
         to_cm = rng.choice((low_cm, low_cm + range_cm, rng.uniform(low_cm, low_cm + range_cm)))
         # Four in five as a person moves, one in five as slowly as a bed or a chair may.
@@ -411,7 +417,7 @@ def _moved(rng: random.Random, bench: Bench, duration_s: float, wish: Wish) -> B
         events += _ramp(at_s, took_s, at_cm, to_cm)
         at_s += took_s
         at_cm = to_cm
-    events += _pressures(rng, bench.outlet.back_pressure_kpa, duration_s)
+    events += _pressures(rng, bench.outlet.back_pressure_kpa, duration_s, wish.coughs_apart_s)
     events += _climate(rng, bench.thermometer.ambient_c, duration_s)
     if isinstance(bench.drive, Peristaltic):
         events += _supply(rng, bench.drive.inlet_height_cm, duration_s)
@@ -429,11 +435,13 @@ def _ramp(at_s: float, took_s: float, from_cm: float, to_cm: float) -> list[Benc
     ]
 
 
-def _pressures(rng: random.Random, back_kpa: float, duration_s: float) -> list[BenchEvent]:
-    """Twice an hour a cough or a grip of some seconds, of up to 6 kPa."""
+def _pressures(
+    rng: random.Random, back_kpa: float, duration_s: float, apart_s: float
+) -> list[BenchEvent]:
+    """Every now and then a cough or a grip of some seconds, of up to 6 kPa."""
     events: list[BenchEvent] = []
     at_s = 0.0
-    while (at_s := at_s + rng.expovariate(1.0 / 1800.0)) < duration_s:
+    while (at_s := at_s + rng.expovariate(1.0 / apart_s)) < duration_s:
         took_s = rng.uniform(0.3, 20.0)
         kpa = back_kpa + rng.uniform(0.0, 6.0)
         events.append(SetBackPressure(at_min=at_s / 60.0, kpa=kpa))

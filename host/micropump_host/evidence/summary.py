@@ -7,7 +7,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from micropump import VERSION, detectors, monitor, occlusion
-from micropump_host.evidence.campaign import DAYS, INJECTED, WHOLE, Plan, Row
+from micropump_host.evidence.campaign import DAYS, INJECTED, PROVOKED, WHOLE, Plan, Row
 from micropump_host.evidence.cases import KINDS
 from micropump_host.evidence.days import AT_AMBIENT, AT_AMBIENT_PA
 from micropump_host.evidence.limits import CONFIDENCE, rate, share
@@ -48,6 +48,8 @@ def summarise(plan: Plan, rows: Rows, of: str) -> Summary:
         "confidence": CONFIDENCE,
         "configuration": configuration(),
         "days": _days(days),
+        # Not of what an infusion is like: it fails nothing, and is looked at.
+        "provoked": _days(_of(rows, PROVOKED)),
         "whole": _whole(whole),
         "injected": _injected(injected),
         "curves": _curves(days, injected),
