@@ -12,10 +12,12 @@ from scipy import stats
 from micropump import detectors, monitor, occlusion
 from micropump.occlusion import OCCLUSION_LEVELS_PA
 from micropump_host.bench.mechanics import geometry_of
+from micropump_host.bench.surroundings import Bubbles
 from micropump_host.cli import main
 from micropump_host.errors import MicropumpError
 from micropump_host.evidence import campaign, cases, days, draw, limits, summary, sweeps, whole
 from micropump_host.evidence.campaign import Job, Plan
+from micropump_host.evidence.standing import Standing
 
 SEED = 21
 # Without curves, which take their time: half a day of open lines in three parts, sixty cases.
@@ -241,6 +243,67 @@ def test_an_alarm_of_a_line_that_is_at_ambient_is_not_false():
     assert name("disconnected", -1_200.0) == days.AT_AMBIENT
     assert name("disconnected", 1_400.0) == "disconnected"
     assert name("occlusion", 0.0) == "occlusion"
+
+
+class Pushing:
+    """A plant of which only what flowed is known."""
+
+    microstep_ul = 0.1
+
+    def __init__(self):
+        self.outflow_ul = 0.0
+        self.steps = 0
+        self.bubbles = Bubbles(from_pump_ul=100.0, window_ul=5.0)
+        self.standing = Standing()
+
+    def push(self, ul, flowed_part):
+        for _ in range(round(ul / self.microstep_ul)):
+            self.steps += 1
+            self.outflow_ul += flowed_part * self.microstep_ul
+            self.standing.look(self, self.bubbles, self.steps)
+
+
+def test_air_stands_where_it_was_pushed_and_did_not_flow():
+    plant = Pushing()
+    plant.bubbles.enter(0.0, 16.0)
+    plant.push(110.0, 1.0)
+    assert not plant.standing.explains(5.0)
+    plant.push(50.0, 0.0)
+    assert plant.standing.explains(50.0)
+    # A detector that counts more than was pushed is not excused.
+    assert not plant.standing.explains(60.0)
+    # Nor is one that does not see the end.
+    plant.push(20.0, 1.0)
+    assert not plant.standing.explains(10.0)
+
+
+@pytest.mark.parametrize("flowed_part", [0.6, 1.0, 1.5])
+def test_air_that_flows_does_not_stand(flowed_part):
+    plant = Pushing()
+    plant.bubbles.enter(0.0)
+    plant.push(400.0, flowed_part)
+    assert not plant.standing.explains(50.0)
+
+
+def test_a_speck_that_stands_while_the_play_is_taken_up_is_told_apart():
+    """The clamp of a 50 mL syringe held back, the end hung so low; then somebody coughed."""
+    infusion = draw.draw_infusion(random.Random("1/days/600/4"))
+    assert (infusion.mechanism.item_id, infusion.bubble_ul) == ("hsw-norm-ject-50", 50)
+    (found,) = days.run_open(infusion, 6.0, with_bank=False).found
+    assert found.name == "air_bubble"
+    assert days.name_of(found) == days.AIR_STANDS
+    row = {"hours": 6.0, "found": [campaign._found_row(found)]}
+    counted = summary._days([row])
+    assert counted["false"] == []
+    assert counted["infusions_with_standing_air"]["count"] == 1
+
+
+@pytest.mark.parametrize(("stands", "false"), [(True, 0), (False, 1)])
+def test_of_the_whole_pump_standing_air_is_told_apart_too(stands, false):
+    row = {"hours": 1.0, "alarms": ["air_bubble"], "line_pa": -8_000, "air_stands": stands}
+    counted = summary._whole([row])
+    assert len(counted["false"]) == false
+    assert counted["infusions_with_standing_air"]["count"] == 1 - false
 
 
 def test_a_bank_says_at_the_chosen_thresholds_what_the_pump_says():

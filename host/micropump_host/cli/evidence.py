@@ -187,7 +187,11 @@ def _sections(summary: dict[str, Any], times: str) -> "list[Section]":
             f"{days['infusions_at_ambient']['count']:,} and "
             f"{whole['infusions_at_ambient']['count']:,} of them the end was lowered until the "
             "line really was at ambient, and the pump took that for a line that came off: no "
-            "sensor tells the two apart. They are not among the false.",
+            "sensor tells the two apart. "
+            f"In {days['infusions_with_standing_air']['count']:,} and "
+            f"{whole['infusions_with_standing_air']['count']:,} a speck stood in the air sensor "
+            "while the motor took up the drive's play and nothing flowed: what was pushed "
+            "meanwhile was taken for air. Neither is among the false.",
             tables=(
                 _rates_table("Detectors alone", days["alarms"]),
                 _rates_table("Whole pump", whole["alarms"]),

@@ -117,6 +117,7 @@ def run_job(job: Job, seed: int) -> list[Row]:
                 "alarms": whole.alarms,
                 "infused_ul": whole.infused_ul,
                 "line_pa": round(whole.line_pa),
+                "air_stands": whole.air_stands,
             }
             for whole in run_whole_day(name, job.hours)
         ]

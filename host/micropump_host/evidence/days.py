@@ -18,8 +18,11 @@ USUAL = Wish()
 PROVOKING = Wish(moves=6.0, coughs_apart_s=240.0)
 # Of what the pump takes for ambient, and what its sensor may be off by.
 AT_AMBIENT_PA = DISCONNECTION_AMBIENT_PA + 600
-# Told of lines that really are at ambient, and listed beside the false ones.
+# Told of what is really so, and counted beside the false ones: a line at ambient, and air in the
+# sensor's window all the while that the limit was pushed, of which nothing flowed.
 AT_AMBIENT = "line at ambient"
+AIR_STANDS = "air that stands"
+TOLD_APART = (AT_AMBIENT, AIR_STANDS)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ def name_of(found: Found) -> str:
     """What an alarm of an open line is counted as: false, or what no sensor could tell apart."""
     if found.name == "disconnected" and abs(found.line_pa) <= AT_AMBIENT_PA:
         return AT_AMBIENT
+    if found.name == "air_bubble" and found.air_stands:
+        return AIR_STANDS
     return found.name
 
 
@@ -60,11 +65,11 @@ def run_day(seed: str, hours: float, with_bank: bool, wish: Wish = USUAL) -> lis
 
 
 def run_open(infusion: Infusion, hours: float, with_bank: bool) -> Open:
-    """Run an infusion for ``hours`` (h), or until a false alarm."""
+    """Run an infusion for ``hours`` (h), or until an alarm beside that of a line at ambient."""
     watched = Watched(infusion, with_bank)
     found = watched.go_until(hours * 3600.0, lambda alarm: name_of(alarm) != AT_AMBIENT)
     sweeps = watched.bank.found if watched.bank is not None else {}
     # At the edge of what is ambient it comes and goes; once tells it.
     at_ambient = [alarm for alarm in found if name_of(alarm) == AT_AMBIENT][:1]
-    false = [alarm for alarm in found if name_of(alarm) != AT_AMBIENT]
-    return Open(infusion, watched.now_s / 3600.0, (*at_ambient, *false), sweeps)
+    others = [alarm for alarm in found if name_of(alarm) != AT_AMBIENT]
+    return Open(infusion, watched.now_s / 3600.0, (*at_ambient, *others), sweeps)

@@ -8,6 +8,7 @@ from micropump.monitor import Monitor
 from micropump_host.bench import BenchEvent, PlantRun, sensor_specs
 from micropump_host.bench.mechanics import geometry_of
 from micropump_host.evidence.draw import Infusion
+from micropump_host.evidence.standing import Standing
 from micropump_host.evidence.sweeps import Bank
 from micropump_virtual.sensors import put_samples
 
@@ -23,6 +24,8 @@ class Found:
         at_s: when, s after the start.
         line_pa: pressure at the pump's outlet then, as it really is, Pa.
         by_slope: whether an occlusion was told by its slope.
+        air_stands: whether a bubble's limit was pushed while air stood in the window and nothing
+            flowed.
 
     """
 
@@ -30,6 +33,7 @@ class Found:
     at_s: float
     line_pa: float
     by_slope: bool
+    air_stands: bool = False
 
 
 class Watched:
@@ -54,6 +58,7 @@ class Watched:
         self.monitor = Monitor(sensor_specs(infusion.bench))
         self.monitor.prepare(infusion.mechanism, infusion.level_kpa, infusion.bubble_ul)
         self.bank = Bank(self.monitor, infusion) if with_bank else None
+        self._standing = Standing()
         self._changes = list(infusion.changes)
         self._found = 0
         self._steps = 0
@@ -71,6 +76,7 @@ class Watched:
         now_ms, pushed_nl, counts = run.go_on()
         put_samples(monitor.readings, counts.fresh, counts.failed, counts.raw)
         steps = run.motor.steps
+        self._standing.look(run.plant, run.suite.around.bubbles, steps)
         flowing = run.rate_ul_h != 0.0
         found = monitor.look(now_ms, steps - self._steps, flowing)
         if self.bank is not None and flowing:
@@ -82,8 +88,9 @@ class Watched:
         if not new:
             return []
         line_pa = run.plant.pressure_pa
+        stands = self._standing.explains(self.infusion.bubble_ul)
         return [
-            Found(NAMES[number], self.now_s, line_pa, monitor.by_slope)
+            Found(NAMES[number], self.now_s, line_pa, monitor.by_slope, stands)
             for number in NAMES
             if new >> number & 1
         ]

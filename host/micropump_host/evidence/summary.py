@@ -9,8 +9,9 @@ from typing import Any
 from micropump import VERSION, detectors, monitor, occlusion
 from micropump_host.evidence.campaign import DAYS, INJECTED, PROVOKED, WHOLE, Plan, Row
 from micropump_host.evidence.cases import KINDS
-from micropump_host.evidence.days import AT_AMBIENT, AT_AMBIENT_PA
+from micropump_host.evidence.days import AIR_STANDS, AT_AMBIENT, TOLD_APART, name_of
 from micropump_host.evidence.limits import CONFIDENCE, rate, share
+from micropump_host.evidence.run import Found
 from micropump_host.evidence.sweeps import SWEEPS
 
 # What there may be none of, among open lines and among what is done on purpose.
@@ -105,18 +106,16 @@ def _days(rows: list[Row]) -> Summary:
         {**row, "alarm": found}
         for row in rows
         for found in row["found"]
-        if found["counted_as"] != AT_AMBIENT
+        if found["counted_as"] not in TOLD_APART
     ]
-    at_ambient = sum(
-        any(found["counted_as"] == AT_AMBIENT for found in row["found"]) for row in rows
-    )
+    counted = [{found["counted_as"] for found in row["found"]} for row in rows]
     return {
         "device_days": days,
         "infusions": len(rows),
         "alarms": _rates([row["alarm"]["name"] for row in alarms], days),
         "false": [row for row in alarms if row["alarm"]["name"] in MUST_NOT],
         "others": [row for row in alarms if row["alarm"]["name"] not in MUST_NOT],
-        "infusions_at_ambient": asdict(share(at_ambient, len(rows))),
+        **_told_apart(counted),
     }
 
 
@@ -124,12 +123,13 @@ def _whole(rows: list[Row]) -> Summary:
     days = sum(row["hours"] for row in rows) / _HOURS_PER_DAY
     names: list[str] = []
     false: list[Row] = []
-    at_ambient = 0
+    counted: list[set[str]] = []
     for row in rows:
+        counted.append(set())
         for name in row["alarms"]:
-            if name == "disconnected" and abs(row["line_pa"]) <= AT_AMBIENT_PA:
-                at_ambient += 1
-            else:
+            found = Found(name, 0.0, row["line_pa"], False, row["air_stands"])
+            counted[-1].add(name_of(found))
+            if name_of(found) not in TOLD_APART:
                 names.append(name)
                 false.append(row)
     return {
@@ -137,13 +137,24 @@ def _whole(rows: list[Row]) -> Summary:
         "infusions": len(rows),
         "alarms": _rates(names, days),
         "false": false,
-        "infusions_at_ambient": asdict(share(at_ambient, len(rows))),
+        **_told_apart(counted),
+    }
+
+
+def _told_apart(counted: list[set[str]]) -> Summary:
+    """In how many infusions something was told that is really so, of what each was counted as."""
+    return {
+        key: asdict(share(sum(name in names for names in counted), len(counted)))
+        for key, name in (
+            ("infusions_at_ambient", AT_AMBIENT),
+            ("infusions_with_standing_air", AIR_STANDS),
+        )
     }
 
 
 def _early(row: Row) -> list[Row]:
-    """Alarms before anything was done, beside those of lines that are at ambient."""
-    return [found for found in row["before"] if found["counted_as"] != AT_AMBIENT]
+    """Alarms before anything was done, beside those that are told apart."""
+    return [found for found in row["before"] if found["counted_as"] not in TOLD_APART]
 
 
 def _injected(all_rows: list[Row]) -> Summary:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from micropump import alarms
 from micropump.journal import ALARM_RAISED
 from micropump.mechanism import KIND_SYRINGE
+from micropump.monitor import DEFAULT_BUBBLE_UL
 from micropump.occlusion import OCCLUSION_LEVELS_PA
 from micropump_host.bench.ground import build_ground
 from micropump_host.bench.local import LocalLine
 from micropump_host.bench.world import Sample, VirtualBench
 from micropump_host.client import Pump
 from micropump_host.evidence.draw import Infusion, Wish, draw_infusion
+from micropump_host.evidence.standing import Standing
 
 # Rows of the alarm table that a sensor raises; the others are of the program and of people.
 OF_DETECTORS = tuple(
@@ -41,6 +43,7 @@ class Whole:
         alarms: those of detectors that came, in order, each once.
         infused_ul: what the pump says it infused, µL.
         line_pa: pressure at the pump's outlet when the first alarm came, Pa; 0 without one.
+        air_stands: whether air stood in the sensor's window then, and nothing had flowed.
 
     """
 
@@ -49,27 +52,35 @@ class Whole:
     alarms: tuple[str, ...]
     infused_ul: float
     line_pa: float
+    air_stands: bool
 
 
-class _Pressures:
-    """Of what a balance would be told, the pressure alone, by the time since the start (s)."""
+class _Truth:
+    """What is behind the alarms, by the time since the start (s), for a minute or two."""
 
     def __init__(self) -> None:
-        self._last: deque[tuple[float, float]] = deque(maxlen=2 * _LOOK_MS // 1000)
+        self.bench: VirtualBench | None = None
+        self._standing = Standing()
+        self._last: deque[tuple[float, float, bool]] = deque(maxlen=2 * _LOOK_MS // 1000)
 
     def begin(self, mechanism: object) -> None:
         """An infusion starts."""
 
     def sample(self, sample: Sample) -> None:
         """The balance was read."""
-        self._last.append((sample.t_s, sample.pressure_pa))
+        assert self.bench is not None
+        assert self.bench.plant is not None
+        self._standing.look(self.bench.plant, self.bench.suite.around.bubbles, sample.steps)
+        stands = self._standing.explains(DEFAULT_BUBBLE_UL)
+        self._last.append((sample.t_s, sample.pressure_pa, stands))
 
     def end(self) -> None:
         """It has ended."""
 
-    def at_pa(self, at_s: float) -> float:
-        """As it was last read by then, Pa."""
-        return [pressure_pa for t_s, pressure_pa in self._last if t_s <= at_s][-1]
+    def at(self, at_s: float) -> tuple[float, bool]:
+        """As it was last read by then: the line's pressure, Pa, and whether air stands."""
+        _, pressure_pa, stands = [last for last in self._last if last[0] <= at_s][-1]
+        return pressure_pa, stands
 
 
 def run_whole_day(seed: str, hours: float) -> list[Whole]:
@@ -91,8 +102,9 @@ def run_whole(infusion: Infusion, hours: float) -> Whole:
     core = build_ground("cpython", mechanism.kind, mechanism.drive_id, 0)
     balance = dataclasses.replace(infusion.bench.balance, sample_interval_s=1.0)
     weighed = dataclasses.replace(infusion.bench, balance=balance)
-    pressures = _Pressures()
-    bench = VirtualBench(core, mechanism.kind, mechanism.drive_id, weighed, pressures)
+    truth = _Truth()
+    bench = VirtualBench(core, mechanism.kind, mechanism.drive_id, weighed, truth)
+    truth.bench = bench
     pump = Pump("bench", open_port=lambda *_: LocalLine(bench))
     pump.choose(occlusion_level=OCCLUSION_LEVELS_PA.index(infusion.level_kpa * 1000) + 1)
     rate_ul_h = round(infusion.rate_ul_h)
@@ -111,10 +123,10 @@ def run_whole(infusion: Infusion, hours: float) -> Whole:
         seen += [name for name in pump.status().alarms if name in OF_DETECTORS]
     status = pump.status()
     raised = [event for event in pump.events() if event.code == ALARM_RAISED]
-    line_pa = 0.0
+    line_pa, air_stands = 0.0, False
     for event in raised:
         if seen and alarms.ALARMS[event.a][1] == seen[0]:
-            line_pa = pressures.at_pa(event.uptime_s - began_ms / 1000.0)
+            line_pa, air_stands = truth.at(event.uptime_s - began_ms / 1000.0)
     passed_h = max(1, bench.now_ms - began_ms) / 3_600_000
     bench.close()
-    return Whole(infusion, passed_h, tuple(seen), status.infused_ul, line_pa)
+    return Whole(infusion, passed_h, tuple(seen), status.infused_ul, line_pa, air_stands)
