@@ -380,6 +380,8 @@ def test_the_command_writes_its_report_and_says_no_to_a_miss(tmp_path, capsys, m
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "never for patients" in page
     assert "<svg" in page
+    # Of misses and false alarms.
+    assert page.count(">none</td>") == 4
     monkeypatch.setattr(occlusion.Occlusion, "update", lambda *_: 0)
     words[words.index(str(tmp_path))] = str(tmp_path / "blind")
     assert main(words) == 1

@@ -14,7 +14,7 @@ class Table:
     Attributes:
         caption: above it.
         head: of its columns.
-        rows: as many texts in each as there are columns.
+        rows: as many texts in each as there are columns; without any the page says "none".
 
     """
 
