@@ -58,9 +58,9 @@ def sample_times_s(intent: Intent) -> Floats:
     time; shape (n,), increasing.
     """
     horizon_s = _HORIZON * intent.duration_s
-    interval_s = next(
-        (each for each in _INTERVALS_S if horizon_s / each <= _MOST_SAMPLES), _INTERVALS_S[-1]
-    )
+    # Beside the intervals' ends there are the start and the end of the intended time.
+    most = _MOST_SAMPLES - 2
+    interval_s = next((each for each in _INTERVALS_S if horizon_s / each <= most), _INTERVALS_S[-1])
     count = math.ceil(horizon_s / interval_s)
     grid_s = np.arange(count + 1, dtype=np.float64) * interval_s
     return np.union1d(grid_s, [intent.duration_s])
