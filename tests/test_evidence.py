@@ -298,6 +298,14 @@ def test_a_speck_that_stands_while_the_play_is_taken_up_is_told_apart():
     assert counted["infusions_with_standing_air"]["count"] == 1
 
 
+def test_the_same_speck_stands_on_the_whole_pump(monkeypatch):
+    for module in (monitor, whole):
+        monkeypatch.setattr(module, "DEFAULT_BUBBLE_UL", 50)
+    ran = whole.run_whole(draw.draw_infusion(random.Random("1/days/600/4")), 5.76)
+    assert ran.alarms == ("air_bubble",)
+    assert ran.air_stands
+
+
 @pytest.mark.parametrize(("stands", "false"), [(True, 0), (False, 1)])
 def test_of_the_whole_pump_standing_air_is_told_apart_too(stands, false):
     row = {"hours": 1.0, "alarms": ["air_bubble"], "line_pa": -8_000, "air_stands": stands}
