@@ -17,7 +17,7 @@ from nor_flash import NorFlash, PowerCutError
 
 from micropump import library, storage
 from micropump.storage import Slots, StorageError
-from micropump_host.image.chip import CARRIERS
+from micropump_host.image.chip import IMAGE_BYTES
 
 TAG = b"TEST"
 # Small, so that hypothesis draws every byte that a cut leaves.
@@ -479,8 +479,7 @@ def test_the_library_s_slots_hold_the_greatest_library_and_fit():
     assert keep.capacity_bytes - 4096 < library.GREATEST_BYTES
 
 
-@pytest.mark.parametrize("board", FLASH_BYTES)
-def test_an_image_has_to_end_where_the_region_begins(board):
+def test_an_image_has_to_end_where_the_region_begins():
     # That none goes beyond is the builder's to see (test_image.py).
     reserved_bytes = constant("firmware/rp2/flash.py", "RESERVED_BYTES")
-    assert CARRIERS[board].image_bytes == FILE_SYSTEM_AT - reserved_bytes
+    assert FILE_SYSTEM_AT - reserved_bytes == IMAGE_BYTES

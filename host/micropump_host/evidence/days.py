@@ -43,13 +43,25 @@ class Open:
     sweeps: dict[str, int]
 
 
-def name_of(found: Found) -> str:
-    """What an alarm of an open line is counted as: false, or what no sensor could tell apart."""
-    if found.name == "disconnected" and abs(found.line_pa) <= AT_AMBIENT_PA:
+def counted_as(name: str, line_pa: float, air_stands: bool) -> str:
+    """What an alarm of an open line is counted as: false, or what no sensor could tell apart.
+
+    Args:
+        name: of the alarm.
+        line_pa: pressure at the pump's outlet when it came, as it really was, Pa.
+        air_stands: whether its limit was pushed then while air stood and nothing flowed.
+
+    """
+    if name == "disconnected" and abs(line_pa) <= AT_AMBIENT_PA:
         return AT_AMBIENT
-    if found.name == "air_bubble" and found.air_stands:
+    if name == "air_bubble" and air_stands:
         return AIR_STANDS
-    return found.name
+    return name
+
+
+def name_of(found: Found) -> str:
+    """What an alarm that a run found is counted as."""
+    return counted_as(found.name, found.line_pa, found.air_stands)
 
 
 def run_day(seed: str, hours: float, with_bank: bool, wish: Wish = USUAL) -> list[Open]:

@@ -9,9 +9,8 @@ from typing import Any
 from micropump import VERSION, detectors, monitor, occlusion
 from micropump_host.evidence.campaign import DAYS, INJECTED, PROVOKED, WHOLE, Plan, Row
 from micropump_host.evidence.cases import KINDS
-from micropump_host.evidence.days import AIR_STANDS, AT_AMBIENT, TOLD_APART, name_of
+from micropump_host.evidence.days import AIR_STANDS, AT_AMBIENT, TOLD_APART, counted_as
 from micropump_host.evidence.limits import CONFIDENCE, rate, share
-from micropump_host.evidence.run import Found
 from micropump_host.evidence.sweeps import SWEEPS
 
 # What there may be none of, among open lines and among what is done on purpose.
@@ -125,11 +124,10 @@ def _whole(rows: list[Row]) -> Summary:
     false: list[Row] = []
     counted: list[set[str]] = []
     for row in rows:
-        counted.append(set())
-        for name in row["alarms"]:
-            found = Found(name, 0.0, row["line_pa"], False, row["air_stands"])
-            counted[-1].add(name_of(found))
-            if name_of(found) not in TOLD_APART:
+        told = [counted_as(name, row["line_pa"], row["air_stands"]) for name in row["alarms"]]
+        counted.append(set(told))
+        for name in told:
+            if name not in TOLD_APART:
                 names.append(name)
                 false.append(row)
     return {

@@ -15,7 +15,7 @@ from micropump import VERSION
 from micropump_host.errors import MicropumpError
 from micropump_host.image.board import Board
 from micropump_host.image.boardmodule import MODULE
-from micropump_host.image.chip import CARRIERS
+from micropump_host.image.chip import CARRIERS, IMAGE_BYTES
 from micropump_host.image.frozen import content_sha256, definition_files, frozen_files, stage
 from micropump_host.image.lock import alone
 from micropump_host.image.log import Log, ignore
@@ -313,12 +313,11 @@ class _Work:
         if not right or image.contents[: len(contents)] != contents:
             what = f"the UF2 is not the {self.board.carrier.chip}'s firmware that was built"
             raise BuildError(what, str(uf2), "Build again with --clean")
-        most = self.board.carrier.image_bytes
-        if len(contents) > most:
+        if len(contents) > IMAGE_BYTES:
             # Past its end the pump erases and writes: it would take its own firmware for memory.
             what = (
                 f"the firmware takes {len(contents):,} bytes of flash, and on this board what is "
-                f"kept over a loss of power begins at {most:,}"
+                f"kept over a loss of power begins at {IMAGE_BYTES:,}"
             )
             raise BuildError(
                 what, str(firmware), "Freeze less, or move the region (docs/storage.md)"

@@ -39,15 +39,12 @@ class Carrier:
         chip: ``"rp2040"`` or ``"rp2350"``.
         internal: what the carrier itself uses a GPIO for, by GPIO number.
         uf2_family: family id in the blocks of a UF2 for it.
-        image_bytes: where an image has to end, from the start of the flash: behind it lies what
-            survives (``firmware/rp2/flash.py``, ``boards/*/mpconfigboard.h``).
 
     """
 
     chip: str
     internal: Mapping[int, str]
     uf2_family: int
-    image_bytes: int
 
 
 _SUPPLY_PINS = {
@@ -66,13 +63,14 @@ _RADIO_PINS = {
 UF2_FAMILY_RP2040 = 0xE48BFF56
 UF2_FAMILY_RP2350_ARM_S = 0xE48BFF59
 
-# Behind it lie what survives, to the end of the flash's first MiB, and the file system.
+# Where an image has to end, from the start of the flash. Behind it lie what survives, to the end of
+# the first MiB, and the file system (firmware/rp2/flash.py, boards/*/mpconfigboard.h).
 IMAGE_BYTES = 768 * 1024
 
 CARRIERS = {
-    "pico": Carrier("rp2040", _SUPPLY_PINS, UF2_FAMILY_RP2040, IMAGE_BYTES),
-    "pico_w": Carrier("rp2040", _RADIO_PINS, UF2_FAMILY_RP2040, IMAGE_BYTES),
-    "pico2": Carrier("rp2350", _SUPPLY_PINS, UF2_FAMILY_RP2350_ARM_S, IMAGE_BYTES),
+    "pico": Carrier("rp2040", _SUPPLY_PINS, UF2_FAMILY_RP2040),
+    "pico_w": Carrier("rp2040", _RADIO_PINS, UF2_FAMILY_RP2040),
+    "pico2": Carrier("rp2350", _SUPPLY_PINS, UF2_FAMILY_RP2350_ARM_S),
 }
 
 
