@@ -136,9 +136,13 @@ class Air:
 class Stall:
     """A motor that does not go where it is stepped: an encoder's travel against the steps.
 
-    An angle is of some moment since the update before, so between encoder and steps lies a range of
+    An angle is of some moment since it was asked for, so between encoder and steps lies a range of
     differences. Those of a motor that follows have one in common, which no sample but the first
     narrows to less than noise; a sample that is beyond all of them by more than the slack tells.
+
+    An encoder is asked for its next angle when its last one has come. Of several that came since
+    the update before, the last was asked for since; a single one may have been on its way then, and
+    was asked for since the update before that one.
 
     Attributes:
         lag_counts: how far the encoder is ahead of every place that the steps explain, 1/4096 of a
@@ -176,18 +180,31 @@ class Stall:
         The first angle may still be of before, when the motor turned.
         """
         self._rest = 0
+        self._before = 0
         self._is_first = True
         self._forget()
 
-    def update(self, moved_steps: int, angle_counts: int) -> int:
-        """Take the microsteps since the update before and the angle now; STALLED or 0."""
+    def update(self, moved_steps: int, angle_counts: int, samples: int) -> int:
+        """Take an angle; STALLED or 0.
+
+        Args:
+            moved_steps: microsteps since the update before.
+            angle_counts: the newest.
+            samples: how many have come since the update before, this one with them; 1 or more.
+
+        """
         if self._reverse:
             angle_counts = -angle_counts & (ENCODER_COUNTS - 1)
         turned = self._rest + moved_steps * ENCODER_COUNTS
         expected = turned // self._steps_per_rev
         self._rest = turned - expected * self._steps_per_rev
+        # From where it was asked for to here, of the steps: a turning point may lie between.
+        before = self._before if samples == 1 else 0
+        self._before = expected
+        nearest = min(0, expected, expected + before)
+        farthest = max(0, expected, expected + before)
         half = ENCODER_COUNTS // 2
-        if self._is_first or abs(expected) > half - self._slack_counts:
+        if self._is_first or farthest - nearest > half - self._slack_counts:
             # Too old, or too fast for the angle to be followed.
             self._is_first = False
             self._forget()
@@ -198,7 +215,7 @@ class Stall:
         way = ((angle_counts - self._angle - expected + half) & (ENCODER_COUNTS - 1)) - half
         self._angle = angle_counts
         self._ahead = max(-_MOST_COUNTS, min(_MOST_COUNTS, self._ahead + way))
-        return self._judge(self._ahead + min(0, expected), self._ahead + max(0, expected))
+        return self._judge(self._ahead + nearest, self._ahead + farthest)
 
     def _forget(self) -> None:
         self.lag_counts = 0
@@ -221,8 +238,7 @@ class Stall:
         if abs(self.lag_counts) <= self._slack_counts:
             self._beyond = 0
             return 0
-        # Where an erase or a collection held up the loop, one angle may be older than the update
-        # before; that is over with the next.
+        # One alone may be a false angle: the encoder sends no check of it.
         self._beyond = min(2, self._beyond + 1)
         return self.STALLED if self._beyond == 2 else 0
 

@@ -33,6 +33,7 @@ from .sensing import (
     FORCE,
     PRESSURE,
     RAIL,
+    SAMPLES_MASK,
     TEMPERATURE,
     UPSTREAM,
     Readings,
@@ -138,6 +139,8 @@ class Monitor:
         self._at_nl = [0] * sensing.SENSORS
         self._at_ms = [0] * sensing.SENSORS
         self._steps = 0
+        # How many of the encoder's samples there were at the last one that was looked at.
+        self._encoder_samples = 0
         self._battery_ms = 0
         self._nl_num = self._nl_den = 1
         self._rest_nl = 0
@@ -341,7 +344,10 @@ class Monitor:
             bits = self.upstream.update(passed_ms, self._pushed_nl(UPSTREAM), value[UPSTREAM])
             found = _set(found, alarms.UPSTREAM_OCCLUSION, bits)
         if new >> ENCODER & 1:
-            bits = self.stall.update(self._steps, value[ENCODER])
+            samples = self.readings.samples[ENCODER]
+            came = (samples - self._encoder_samples) & SAMPLES_MASK
+            self._encoder_samples = samples
+            bits = self.stall.update(self._steps, value[ENCODER], came)
             found = _set(found, alarms.STALL, bits)
             self._steps = 0
         return found

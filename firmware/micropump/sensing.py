@@ -53,7 +53,7 @@ NOISE_SWINGS = 3
 REST_SAMPLES = 8
 
 _WINDOW_MASK = (1 << NOISE_WINDOW) - 1
-_SAMPLES_MASK = 0xFFFF
+SAMPLES_MASK = 0xFFFF
 
 # Places in a spec.
 _SENSOR = 0
@@ -98,12 +98,12 @@ class Readings:
             self._three[3 * sensor + self.samples[sensor] % 3] = raw
         self.raw[sensor] = raw
         self.failed &= ~(1 << sensor)
-        self.samples[sensor] = (self.samples[sensor] + 1) & _SAMPLES_MASK
+        self.samples[sensor] = (self.samples[sensor] + 1) & SAMPLES_MASK
 
     def fail(self, sensor: int) -> None:
         """The sensor was to be read and could not."""
         self.failed |= 1 << sensor
-        self.samples[sensor] = (self.samples[sensor] + 1) & _SAMPLES_MASK
+        self.samples[sensor] = (self.samples[sensor] + 1) & SAMPLES_MASK
 
     def middle(self, sensor: int) -> int:
         """The median of the last three that were put; of two the lesser, of one below any count."""

@@ -5,6 +5,7 @@ The adapters of the image are run from the interpreter's prompt, on the sensors 
 
 import ast
 import itertools
+import random
 
 import pytest
 
@@ -289,3 +290,19 @@ def test_an_infusion_goes_on_step_by_step_beside_a_hung_bus(bench, record_proper
     # An encoder that fails may stop the pump; what has been made until then is the same.
     assert len(hung) > 10
     assert hung == whole[: len(hung)]
+
+
+# A host that asks about as often as the encoder is read: with these seeds an angle that was on its
+# way was once taken for a younger one, and the end of a fast infusion for a stall.
+@pytest.mark.needs("step_edges")
+@pytest.mark.parametrize("seed", [1, 6])
+def test_a_motor_that_follows_is_no_stall_however_often_the_host_asks(bench, seed):
+    asking = random.Random(seed)
+    infuse(bench, "bd-plastipak-3", rate_ul_h=1_200_000, vtbi_ul=900, content_ul=3_000)
+    while bench.status().state == "infusing":
+        bench.run_s(asking.uniform(0.05, 0.06))
+    bench.run_s(1.0)
+    status = bench.status()
+    bench.pump.stop()
+    assert (status.state, status.alarms) == ("kvo", ("end_of_infusion",))
+    assert status.kvo_steps > 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from micropump import detectors, occlusion, sensing
 from micropump.monitor import Monitor
 from micropump_host.evidence.draw import Infusion
+from micropump_virtual.sensors import ENCODER_TIMES
 
 # Told: time, volume (nL), microsteps since the last sample, value; returns whether it alarms.
 Update = Callable[[int, int, int, int], bool]
@@ -86,7 +87,7 @@ def _bubble(value: int, monitor: Monitor, infusion: Infusion) -> Update:
 def _slack(value: int, monitor: Monitor, infusion: Infusion) -> Update:
     detector = detectors.Stall()
     detector.configure(infusion.mechanism.steps_per_rev, slack_counts=value)
-    return lambda _ms, _nl, steps, counts: bool(detector.update(steps, counts))
+    return lambda _ms, _nl, steps, counts: bool(detector.update(steps, counts, ENCODER_TIMES))
 
 
 SWEEPS = (
