@@ -309,7 +309,7 @@ class Controller:
         self._fill(program.content_ul)
         self.program_id = program_id
         self.state = PROGRAMMED
-        self._since_s = self.uptime_s
+        self._begin_wait()
         self._prepare_monitor()
         self._watch_for_end()
         order_id = prescription.order_id if prescription else ""
@@ -386,15 +386,19 @@ class Controller:
         self.tick(now_ms, self.inputs)
         if self.state == PAUSED and standby_s:
             self._end_reminders()
-            self._since_s = self.uptime_s
         elif self.state in RUNNING and not (standby_s and self.state == PRIMING):
             self._stop_by_hand(now_ms, STOPPED if self.state == PRIMING else PAUSED)
         else:
             return WRONG_STATE
-        self._remind_s = standby_s or PAUSED_LONG_S
+        self._begin_wait(standby_s or PAUSED_LONG_S)
         if standby_s:
             self._note(journal.STANDBY, standby_s, 0)
         return OK
+
+    def _begin_wait(self, remind_s: int = PAUSED_LONG_S) -> None:
+        """From now on it waits for a person, who is reminded if it is a pause."""
+        self._since_s = self.uptime_s
+        self._remind_s = remind_s
 
     def reminder_s(self) -> int:
         """How long until a pause is reminded of; 0 where none is, or it is time."""
@@ -539,8 +543,7 @@ class Controller:
             self.monitor.forget_air()
         self._end_acknowledged()
         self._end_reminders()
-        self._since_s = self.uptime_s
-        self._remind_s = PAUSED_LONG_S
+        self._begin_wait()
         if self.state == ALARM:
             if self._ended:
                 self.state = STOPPED
@@ -1145,8 +1148,7 @@ class Controller:
         """The motor was stopped for something that then could not be."""
         if self.state != ALARM:
             self.state = COMPLETED if self.motion.finished else PAUSED
-            self._since_s = self.uptime_s
-            self._remind_s = PAUSED_LONG_S
+            self._begin_wait()
             self._note_delivered(journal.PAUSED)
 
     def _stop_by_hand(self, now_ms: int, then: int) -> None:
@@ -1216,7 +1218,8 @@ class Controller:
             self._complete(alarms.END_OF_INFUSION)
             return
         self.state = self._then
-        self._since_s = self.uptime_s
+        # As long as was said when the head was to finish its stroke.
+        self._begin_wait(self._remind_s)
         self._note_delivered(journal.PAUSED if self._then == PAUSED else journal.STOPPED)
 
     def _reach_end(self, now_ms: int) -> None:
