@@ -273,16 +273,17 @@ def test_an_angle_that_was_on_its_way_is_no_stall(turns, steps_s, first, looks_a
             due_ms = at_ms + 100
 
 
-@given(st.integers(1, 40), st.integers(1, 30), st.integers(0, 4_095))
-@settings(max_examples=100, deadline=None)
-def test_one_false_angle_is_no_stall(per_update, at, false_angle):
+# As slow as that nothing wrong within an update's way is beyond the slack. From the other side of a
+# turn the way back may be told the wrong way round, and stops the pump.
+@given(st.integers(1, 40), st.integers(1, 30), st.integers(-1_950, 1_950), st.integers(0, 100))
+@settings(max_examples=200, deadline=None)
+def test_one_false_angle_is_no_stall(per_update, false_at, false_counts, late_percent):
     stall = stall_of()
     for n in range(1, 40):
-        angle = false_angle if n == at else n * per_update * 4_096 // 3_200 % 4_096
-        if n == at and abs((angle - n * per_update * 4_096 // 3_200 + 2_048) % 4_096 - 2_048) < 120:
-            # Within the slack and a way of the true one, it is none.
-            continue
-        assert stall.update(per_update, angle, 2) == 0
+        angle = (n * per_update - per_update * late_percent // 100) * 4_096 // 3_200
+        if n == false_at:
+            angle += false_counts
+        assert stall.update(per_update, angle % 4_096, 2) == 0
 
 
 @given(st.integers(1, 1_500), st.integers(0, 4_095), st.integers(0, 100))
