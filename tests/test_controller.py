@@ -1446,6 +1446,19 @@ def test_a_standby_is_reminded_of_at_its_end_and_then_as_any_pause():
     assert rig.controller.active_alarms == 1 << alarms.PAUSED_LONG
 
 
+def test_a_standby_is_counted_from_where_a_head_stands():
+    rig = infusing(parts=HEAD, rate_ul_h=10_000, vtbi_ul=9_000)
+    rig.run(10_000)
+    assert rig.do("pause", 7_200) == OK
+    paused_s = rig.controller.uptime_s
+    assert rig.controller.state == STOPPING
+    while rig.controller.state == STOPPING:
+        rig.tick(100)
+    assert rig.controller.state == PAUSED
+    assert rig.controller.uptime_s > paused_s + 1
+    assert rig.controller.reminder_s() == 7_200
+
+
 def test_a_standby_is_said_of_a_pause_under_way_and_said_again():
     rig = paused()
     rig.run(901_000)

@@ -155,16 +155,14 @@ def test_an_encoder_that_follows_is_no_stall_across_every_wrap(
 
 @given(
     blocked_after=st.integers(0, 500),
-    of_two=st.integers(1, 1_500).map(lambda per_update: (per_update, 2)),
-    of_one=st.integers(1, 750).map(lambda per_update: (per_update, 1)),
-    is_one=st.booleans(),
+    # Microsteps and samples of an update: as fast as each can be followed (docs/detectors.md).
+    update=st.tuples(st.integers(1, 1_500), st.just(2))
+    | st.tuples(st.integers(1, 750), st.just(1)),
     start=st.integers(0, 4_095),
 )
 @settings(max_examples=200, deadline=None)
-def test_a_motor_that_stands_is_found_within_the_slack(
-    blocked_after, of_two, of_one, is_one, start
-):
-    per_update, samples = of_one if is_one else of_two
+def test_a_motor_that_stands_is_found_within_the_slack(blocked_after, update, start):
+    per_update, samples = update
     stall = stall_of(start)
     at = start
     for n in range(blocked_after):
@@ -253,7 +251,7 @@ def test_an_angle_that_was_on_its_way_is_no_stall(turns, steps_s, first, looks_a
     seen_ms = -LEAST_APART_MS
     due_ms = 0
     to_go = first
-    for turn, (took_ms, is_asked) in enumerate(turns):
+    for turn, (took_ms, host_asks) in enumerate(turns):
         at_ms += took_ms
         steps += took_ms * (steps_s if turn < ends else 3) // 1_000
         if at_ms - seen_ms >= LEAST_APART_MS:
@@ -266,7 +264,7 @@ def test_an_angle_that_was_on_its_way_is_no_stall(turns, steps_s, first, looks_a
             else:
                 to_go = looks_apart - 1
                 asked = steps * 4_096 // 3_200 % 4_096
-        if is_asked or at_ms >= due_ms:
+        if host_asks or at_ms >= due_ms:
             assert not monitor.look(at_ms, steps - looked_steps, True) >> alarms.STALL & 1
             assert abs(monitor.stall.lag_counts) <= 2
             looked_steps = steps

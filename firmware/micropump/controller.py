@@ -395,11 +395,6 @@ class Controller:
             self._note(journal.STANDBY, standby_s, 0)
         return OK
 
-    def _begin_wait(self, remind_s: int = PAUSED_LONG_S) -> None:
-        """From now on it waits for a person, who is reminded if it is a pause."""
-        self._since_s = self.uptime_s
-        self._remind_s = remind_s
-
     def reminder_s(self) -> int:
         """How long until a pause is reminded of; 0 where none is, or it is time."""
         if self.state != PAUSED:
@@ -1143,6 +1138,11 @@ class Controller:
         if self.motion.mismatch:
             self.state = ALARM
             self.raise_alarm(alarms.STEP_MISMATCH)
+
+    def _begin_wait(self, remind_s: int = PAUSED_LONG_S) -> None:
+        """From now on it waits for a person, who is reminded if it is a pause."""
+        self._since_s = self.uptime_s
+        self._remind_s = remind_s
 
     def _end_halted(self) -> None:
         """The motor was stopped for something that then could not be."""
