@@ -46,6 +46,8 @@ _QUANTUM_US = QUANTUM_MS * 1000
 _BITS = 7
 # Left of a phase: with more millions than this it is not worth comparing.
 _MANY_MILLIONS = 1000
+# Times the steps of a quantum it is a small integer.
+_MANY_PARTS = 65_000
 
 
 class Pace:
@@ -140,6 +142,7 @@ class Slot:
         phase, middle, last: the phase in which it begins, the one that follows, the one where it
             ends.
         exact: its steps are those of one pace, not spread.
+        first_us, last_us: when its first and its last step are made, from its beginning.
         speed, parts, millions, rest, marked, doses, carry, stair, stair_left, hold: of ``Motion``,
             at its beginning.
 
@@ -151,6 +154,7 @@ class Slot:
         self.bucket = 0
         self.phase = self.middle = self.last = 0
         self.exact = True
+        self.first_us = self.last_us = 0
         self.speed = self.parts = 0
         self.millions = self.rest = 0
         self.marked = self.doses = self.carry = 0
@@ -421,10 +425,19 @@ class Motion:
         return steps
 
     def into_steps(self) -> int:
-        """About how many steps of the quantum under way are made, negative backwards."""
-        if not self.running or not self._queued or self._into_ms <= 0:
+        """How many steps of the quantum under way are made, negative backwards."""
+        if not self.running or not self._queued:
             return 0
-        steps = self._slots[self._oldest].steps * min(self._into_ms, QUANTUM_MS) // QUANTUM_MS
+        slot = self._slots[self._oldest]
+        into_us = min(self._into_ms, QUANTUM_MS) * 1000
+        if slot.steps == 0 or into_us < slot.first_us:
+            return 0
+        steps = slot.steps
+        if into_us < slot.last_us:
+            # Evenly between the two; where a phase ends they do not fill the quantum. In tens of µs
+            # what is multiplied stays a small integer.
+            passed_10us = (into_us - slot.first_us) // 10
+            steps = 1 + (steps - 1) * passed_10us // ((slot.last_us - slot.first_us) // 10 + 1)
         return -steps if self._is_reverse else steps
 
     def lead_ms(self) -> int:
@@ -586,7 +599,7 @@ class Motion:
             self._take_left(steps)
             if self._drains:
                 self._take_content(steps)
-            self._push(steps, before, pace.speed, pace.interval_us, pace.interval_part)
+            self._push(slot, steps, before, pace.speed, pace.interval_us, pace.interval_part)
         else:
             self.stepper.push(0, 0, 0, 0, 1, 0)
         self._pass_quantum()
@@ -644,13 +657,13 @@ class Motion:
         if count == 0:
             self.stepper.push(0, 0, 0, 0, 1, 0)
         elif given == 0 and second == 0:
-            self._push(count, before, speed, interval_us, interval_part)
+            self._push(slot, count, before, speed, interval_us, interval_part)
         elif first == 0 and second == 0 and lane:
             pace = lane.pace
-            self._push(count, lane_before, pace.speed, pace.interval_us, pace.interval_part)
+            self._push(slot, count, lane_before, pace.speed, pace.interval_us, pace.interval_part)
         else:
             slot.exact = False
-            self._push_evenly(count, first + second + given)
+            self._push_evenly(slot, count, first + second + given)
         if flows and not self.finished:
             self._pass_quantum()
 
@@ -791,7 +804,9 @@ class Motion:
     def _set_pace(self, rate_ul_h: int) -> None:
         self._pace.set(self._speed(rate_ul_h), self._step_parts)
 
-    def _push(self, steps: int, parts: int, speed: int, interval_us: int, part: int) -> None:
+    def _push(
+        self, slot: Slot, steps: int, parts: int, speed: int, interval_us: int, part: int
+    ) -> None:
         """Hand a quantum at one pace to the stepper, which began with ``parts`` of a step done."""
         # first = ceil(1000 * missing / speed), by long division.
         missing = self._step_parts - parts
@@ -806,13 +821,17 @@ class Motion:
         if rest:
             first_us += 1
             credit = speed - rest
+        slot.first_us = first_us
+        slot.last_us = _last_us(steps, first_us, interval_us, part, speed)
         self.stepper.push(steps, first_us, interval_us, part, speed, credit)
 
-    def _push_evenly(self, count: int, whole: int) -> None:
+    def _push_evenly(self, slot: Slot, count: int, whole: int) -> None:
         """Hand over the first ``count`` of ``whole`` steps that are spread over the quantum."""
         interval_us = _QUANTUM_US // whole
         part = _QUANTUM_US - interval_us * whole
         first_us = interval_us + 1 if part else interval_us
+        slot.first_us = first_us
+        slot.last_us = _last_us(count, first_us, interval_us, part, whole)
         self.stepper.push(count, first_us, interval_us, part, whole, first_us * whole - _QUANTUM_US)
 
     # -- accounts -------------------------------------------------------------------------------
@@ -956,6 +975,14 @@ class Motion:
         self.content_rest = rest
         if steps:
             self.emptied = False
+
+
+def _last_us(count: int, first_us: int, interval_us: int, part: int, whole: int) -> int:
+    """When the last edge of a pushed quantum is; good to a µs or two (see ``edges_us``)."""
+    # Both terms of the fraction by as much smaller as it takes for a small integer.
+    cut = whole // _MANY_PARTS + 1
+    parts_us = (count - 1) * (part // cut) // (whole // cut)
+    return first_us + (count - 1) * interval_us + parts_us
 
 
 def edges_us(
