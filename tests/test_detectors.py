@@ -1,4 +1,4 @@
-"""Air, stall, barrel, battery, rail, temperature: laws against plain models, then examples."""
+"""Air, barrel, battery, rail, temperature: laws against plain models, then examples."""
 
 import os
 import subprocess
@@ -10,25 +10,11 @@ import test_small_ints
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from micropump import alarms, detectors
-from micropump.detectors import Air, Barrel, Battery, Rail, Stall, Temperature
+from micropump import detectors
+from micropump.detectors import Air, Barrel, Battery, Rail, Temperature
 from micropump.filters import Beyond, Held, Smooth
-from micropump.mechanism import KIND_SYRINGE, build
-from micropump.monitor import Monitor
-from micropump.sensing import ENCODER
 
 LEAST_NL = detectors.AIR_LEAST_BUBBLE_NL
-# Twelve bits, silent after half a second, nothing else judged.
-ENCODER_SPEC = (ENCODER, 0, 1, 1, 0, 4_095, 500, 0, 0, 0)
-
-
-def stall_of(start_counts=0, steps_per_rev=3_200, reverse=False):
-    """A detector that has seen the motor stand; the first sample it passes over."""
-    stall = Stall()
-    stall.configure(steps_per_rev, reverse=reverse)
-    assert stall.update(0, 1_234, 2) == 0
-    assert stall.update(0, start_counts, 2) == 0
-    return stall
 
 
 class PlainAir:
@@ -130,186 +116,6 @@ def test_clear_forgets_all_air():
     air.clear()
     assert air.update(100, 100_000, 0) == 0
     assert air.accumulated_nl == 0
-
-
-@given(
-    start=st.integers(0, 4_095),
-    moves=st.lists(st.integers(-1_500, 1_500), min_size=1, max_size=200),
-    noise=st.lists(st.integers(-8, 8), min_size=1, max_size=50),
-    steps_per_rev=st.sampled_from([200, 3_200, 6_400, 16_582]),
-    reverse=st.booleans(),
-)
-@settings(max_examples=150, deadline=None)
-def test_an_encoder_that_follows_is_no_stall_across_every_wrap(
-    start, moves, noise, steps_per_rev, reverse
-):
-    stall = stall_of(start, steps_per_rev, reverse)
-    steps = 0
-    for n, move in enumerate(moves):
-        steps += move
-        counts = steps * 4_096 // steps_per_rev + noise[n % len(noise)]
-        angle = (start - counts if reverse else start + counts) % 4_096
-        assert stall.update(move, angle, 2) == 0
-        assert abs(stall.lag_counts) <= 17
-
-
-@given(
-    blocked_after=st.integers(0, 500),
-    # Microsteps and samples of an update: as fast as each can be followed (docs/detectors.md).
-    update=st.tuples(st.integers(1, 1_500), st.just(2))
-    | st.tuples(st.integers(1, 750), st.just(1)),
-    start=st.integers(0, 4_095),
-)
-@settings(max_examples=200, deadline=None)
-def test_a_motor_that_stands_is_found_within_the_slack(blocked_after, update, start):
-    per_update, samples = update
-    stall = stall_of(start)
-    at = start
-    for n in range(blocked_after):
-        at = start + (n + 1) * per_update * 4_096 // 3_200
-        assert stall.update(per_update, at % 4_096, samples) == 0
-    missing = updates = 0
-    while not stall.update(per_update, at % 4_096, samples):
-        missing += per_update * 4_096 // 3_200
-        updates += 1
-        assert updates < 100
-    # The slack, the way that the angle may be old by, one to be sure, and what the update that
-    # finds it adds.
-    of_update = per_update * 4_096 // 3_200
-    explained = of_update if samples > 1 else 2 * of_update
-    assert missing <= detectors.STALL_SLACK_COUNTS + explained + 2 * of_update + updates + 1
-
-
-@pytest.mark.parametrize("full_steps", [4, 8, -4])
-def test_lost_steps_are_found_and_stay_found(full_steps):
-    stall = stall_of()
-    found = []
-    for n in range(1, 200):
-        lost = full_steps * 16 if n >= 100 else 0
-        found.append(stall.update(16, (n * 16 - lost) * 4_096 // 3_200 % 4_096, 2))
-    # One sample alone may be false.
-    assert found == [0] * 100 + [Stall.STALLED] * 99
-    # The way of one update may explain a part of it.
-    missing = full_steps * 16 * 4_096 // 3_200
-    assert abs(stall.lag_counts + missing) <= 16 * 4_096 // 3_200 + 1
-    stall.begin()
-    assert stall.update(0, 77, 2) == 0
-
-
-# Of an update: microsteps that were made, samples that came, and how much was made since the newest
-# was asked for: of this update's, and of those of the one before where a single one came.
-SPEEDS = st.lists(
-    st.tuples(st.integers(0, 4_000) | st.integers(0, 150), st.integers(1, 3), st.integers(0, 200)),
-    min_size=3,
-    max_size=120,
-)
-
-
-@given(SPEEDS, st.integers(0, 4_095), st.sampled_from([1, -1]))
-@settings(max_examples=500, deadline=None)
-def test_a_motor_that_follows_is_no_stall_however_fast_and_whenever_it_is_read(moves, start, way):
-    """Speeds that jump, up to more than the angle can be followed by."""
-    stall = stall_of(start)
-    steps = last_move = 0
-    for move, samples, late_percent in moves:
-        steps += way * move
-        since = move * min(late_percent, 100) // 100
-        if samples == 1:
-            since += last_move * max(0, late_percent - 100) // 100
-        last_move = move
-        angle = (start + (steps - way * since) * 4_096 // 3_200) % 4_096
-        assert stall.update(way * move, angle, samples) == 0
-        assert abs(stall.lag_counts) <= 2
-
-
-# How a board's loop comes round and reads an encoder: a turn takes so many ms, and the host may ask
-# in it, which makes a control cycle of it. The sensors are not looked at again within 8 ms.
-LEAST_APART_MS = 8
-TURNS = st.lists(
-    st.tuples(
-        st.sampled_from([1, 5, 9, 10, 10, 10, 11, 60]), st.integers(0, 4).map(lambda n: not n)
-    ),
-    min_size=60,
-    max_size=300,
-)
-
-
-@given(TURNS, st.integers(0, 12_000), st.integers(0, 4), st.integers(1, 7), st.integers(0, 300))
-@settings(max_examples=300, deadline=None)
-def test_an_angle_that_was_on_its_way_is_no_stall(turns, steps_s, first, looks_apart, ends):
-    """Asked for in one turn and heard in the next, with cycles between them as they please.
-
-    The flow ends in the middle, or at once slows down: what was fast hides much, what stands none.
-    """
-    monitor = Monitor((ENCODER_SPEC,))
-    monitor.prepare(build(KIND_SYRINGE, "bd-plastipak-3", "t8-2mm-16"), 60, 200)
-    readings = monitor.readings
-    monitor.look(0, 0, False)
-    monitor.begin()
-    at_ms = steps = looked_steps = 0
-    asked = None
-    seen_ms = -LEAST_APART_MS
-    due_ms = 0
-    to_go = first
-    for turn, (took_ms, host_asks) in enumerate(turns):
-        at_ms += took_ms
-        steps += took_ms * (steps_s if turn < ends else 3) // 1_000
-        if at_ms - seen_ms >= LEAST_APART_MS:
-            seen_ms = at_ms
-            if asked is not None:
-                readings.put(ENCODER, asked)
-                asked = None
-            if to_go:
-                to_go -= 1
-            else:
-                to_go = looks_apart - 1
-                asked = steps * 4_096 // 3_200 % 4_096
-        if host_asks or at_ms >= due_ms:
-            assert not monitor.look(at_ms, steps - looked_steps, True) >> alarms.STALL & 1
-            assert abs(monitor.stall.lag_counts) <= 2
-            looked_steps = steps
-            due_ms = at_ms + 100
-
-
-# As slow as that nothing wrong within an update's way is beyond the slack. From the other side of a
-# turn the way back may be told the wrong way round, and stops the pump.
-@given(st.integers(1, 40), st.integers(1, 30), st.integers(-1_950, 1_950), st.integers(0, 100))
-@settings(max_examples=200, deadline=None)
-def test_one_false_angle_is_no_stall(per_update, false_at, false_counts, late_percent):
-    stall = stall_of()
-    for n in range(1, 40):
-        angle = (n * per_update - per_update * late_percent // 100) * 4_096 // 3_200
-        if n == false_at:
-            angle += false_counts
-        assert stall.update(per_update, angle % 4_096, 2) == 0
-
-
-@given(st.integers(1, 1_500), st.integers(0, 4_095), st.integers(0, 100))
-@settings(max_examples=100, deadline=None)
-def test_a_start_while_the_motor_still_turned_is_no_stall(per_update, stale, late_percent):
-    """The angle that is there at the start is of before; the motor has gone on since."""
-    stall = Stall()
-    stall.begin()
-    assert stall.update(per_update, stale, 2) == 0
-    for n in range(2, 60):
-        read_at = n * per_update - per_update * late_percent // 100
-        assert stall.update(per_update, read_at * 4_096 // 3_200 % 4_096, 2) == 0
-
-
-def test_a_motor_that_never_starts_is_a_stall():
-    stall = Stall()
-    found = [stall.update(16, 700, 2) for _ in range(20)]
-    # Of 20 counts each: two samples, the slack, the way of one, and one more to be sure.
-    assert found.index(Stall.STALLED) <= 2 + 60 // 20 + 1 + 2
-    assert all(found[found.index(Stall.STALLED) :])
-
-
-def test_a_stall_is_found_after_it_was_too_fast_to_be_followed():
-    stall = stall_of()
-    assert [stall.update(5_000, n * 777 % 4_096, 2) for n in range(50)] == [0] * 50
-    # Slower again it is followed from where it is.
-    assert [stall.update(100, n * 128, 2) for n in range(30)] == [0] * 30
-    assert Stall.STALLED in [stall.update(100, 29 * 128, 2) for _ in range(6)]
 
 
 def barrel_of(diameter_um=29_000):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from micropump.sensing import ENCODER, FORCE, PRESSURE, SENSORS, Readings
+from micropump.units import CLOCK_MASK
 
 ADAPTERS = ("registers", "analog", "digital", "hx711", "i2c", "as5600", "abp2", "sensors")
 WAITING, TAKEN, REFUSED = range(3)
@@ -157,9 +158,9 @@ class Bus:
         into[:count] = answer[:count]
         return self.outcome
 
-    def look(self, times=1):
+    def look(self, times=1, now_ms=0):
         for _ in range(times):
-            self.i2c.look(0)
+            self.i2c.look(now_ms)
 
 
 @given(st.integers(0, 4095), st.integers(0, 0xFF))
@@ -173,6 +174,25 @@ def test_an_angle_counts_where_the_magnet_is_well(board, angle, status):
     assert readings.samples[ENCODER] == 1
     assert readings.failed == (0 if is_well else 1 << ENCODER)
     assert readings.raw[ENCODER] == (angle if is_well else 0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, CLOCK_MASK), st.booleans()), min_size=2, max_size=60),
+    st.integers(1, 7),
+)
+def test_an_angle_is_of_when_it_was_asked_for(board, looks, looks_apart):
+    readings = Readings()
+    bus = Bus(board, [board.as5600.As5600(readings, ENCODER)], looks_apart)
+    bus.answers[0x36] = b"\x20\x01\x02"
+    # The last that was answered: one that was lost changes nothing.
+    asked_ms = heard_of_ms = -1
+    for at, (now_ms, answers) in enumerate(looks):
+        bus.outcome = TAKEN if answers else REFUSED
+        bus.look(now_ms=now_ms)
+        if asked_ms >= 0 and answers:
+            heard_of_ms = asked_ms
+        asked_ms = now_ms if at % looks_apart == 0 else -1
+        assert readings.asked_ms[ENCODER] == heard_of_ms
 
 
 @pytest.mark.parametrize("outcome", [REFUSED, WAITING])

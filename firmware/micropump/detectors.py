@@ -21,6 +21,7 @@ AIR_WINDOW_MS = 900_000
 _BUBBLES = AIR_ACCUMULATED_NL // AIR_LEAST_BUBBLE_NL + 1
 
 ENCODER_COUNTS = 4096
+_HALF = ENCODER_COUNTS // 2
 # A motor that loses its place does so by four full steps: 82 counts at 200 steps.
 STALL_SLACK_COUNTS = 60
 
@@ -137,12 +138,9 @@ class Stall:
     """A motor that does not go where it is stepped: an encoder's travel against the steps.
 
     An angle is of some moment since it was asked for, so between encoder and steps lies a range of
-    differences. Those of a motor that follows have one in common, which no sample but the first
-    narrows to less than noise; a sample that is beyond all of them by more than the slack tells.
-
-    An encoder is asked for its next angle when its last one has come. Of several that came since
-    the update before, the last was asked for since; a single one may have been on its way then, and
-    was asked for since the update before that one.
+    differences: all that may have been turned since. Those of a motor that follows have one in
+    common, which no sample but the first narrows to less than noise; a sample that is beyond all of
+    them by more than the slack tells.
 
     Attributes:
         lag_counts: how far the encoder is ahead of every place that the steps explain, 1/4096 of a
@@ -153,23 +151,27 @@ class Stall:
     STALLED = 1
 
     def __init__(self) -> None:
-        self._is_first = True
-        self._angle = -1
-        self._ahead = 0
-        self.configure(3200)
+        self.configure(3200, 16_000)
 
     def configure(
-        self, steps_per_rev: int, slack_counts: int = STALL_SLACK_COUNTS, reverse: bool = False
+        self,
+        steps_per_rev: int,
+        greatest_steps_s: int,
+        slack_counts: int = STALL_SLACK_COUNTS,
+        reverse: bool = False,
     ) -> None:
-        """Set the steps of one turn of the encoder, the slack, and which way it counts.
+        """Set how the motor turns the encoder, the slack, and which way it counts.
 
         Args:
             steps_per_rev: microsteps of the motor for a turn of what the encoder sits on; above 0.
+            greatest_steps_s: microsteps a second, of the fastest that the motor is turned.
             slack_counts: load angle, elasticity and backlash between motor and encoder.
             reverse: whether the encoder's angle falls when the motor goes forward.
 
         """
         self._steps_per_rev = steps_per_rev
+        self._step_counts = ENCODER_COUNTS // steps_per_rev + 1
+        self._counts_per_ms = greatest_steps_s * ENCODER_COUNTS // (steps_per_rev * 1000) + 1
         self._slack_counts = slack_counts
         self._reverse = reverse
         self.begin()
@@ -182,15 +184,21 @@ class Stall:
         self._rest = 0
         self._before = 0
         self._is_first = True
-        self._forget()
+        self._angle = -1
+        self._ahead = self._nearest = self._farthest = 0
+        self._least = -_MOST_COUNTS
+        self._greatest = _MOST_COUNTS
+        self._beyond = 0
+        self.lag_counts = 0
 
-    def update(self, moved_steps: int, angle_counts: int, samples: int) -> int:
+    def update(self, elapsed_ms: int, moved_steps: int, angle_counts: int, age_ms: int) -> int:
         """Take an angle; STALLED or 0.
 
         Args:
-            moved_steps: microsteps since the update before.
+            elapsed_ms: since the update before.
+            moved_steps: microsteps since then; negative backwards.
             angle_counts: the newest.
-            samples: how many have come since the update before, this one with them; 1 or more.
+            age_ms: how long ago it was asked for, or longer; not before the update before that.
 
         """
         if self._reverse:
@@ -198,34 +206,49 @@ class Stall:
         turned = self._rest + moved_steps * ENCODER_COUNTS
         expected = turned // self._steps_per_rev
         self._rest = turned - expected * self._steps_per_rev
-        # From where it was asked for to here, of the steps: a turning point may lie between.
-        before = self._before if samples == 1 else 0
+        # Of the update before, no more than what came after it was asked for.
+        most = self._most_counts(age_ms - elapsed_ms)
+        since = expected + max(-most, min(most, self._before))
         self._before = expected
-        nearest = min(0, expected, expected + before)
-        farthest = max(0, expected, expected + before)
-        half = ENCODER_COUNTS // 2
-        if self._is_first or farthest - nearest > half - self._slack_counts:
-            # Too old, or too fast for the angle to be followed.
+        # From there to here, of the steps: a turning point may lie between.
+        most = self._most_counts(age_ms)
+        nearest = max(-most, min(0, expected, since))
+        farthest = min(most, max(0, expected, since))
+        is_too_old = farthest - nearest > _HALF - self._slack_counts
+        if self._is_first or is_too_old:
+            # Passed over; the next is judged by all steps since the last that was not.
             self._is_first = False
-            self._forget()
-            return 0
+            if self._angle >= 0:
+                self._angle = (self._angle + expected) & (ENCODER_COUNTS - 1)
+        else:
+            self._take(expected, angle_counts, nearest, farthest)
+        return self.STALLED if self._beyond == 2 else 0
+
+    def _take(self, expected: int, angle_counts: int, nearest: int, farthest: int) -> None:
+        """Take an angle that may lack from ``nearest`` to ``farthest`` of where the steps are."""
         if self._angle < 0:
-            self._angle = angle_counts
-        # Of all ways that end at this angle, the one with the least to explain.
-        way = ((angle_counts - self._angle - expected + half) & (ENCODER_COUNTS - 1)) - half
+            self._angle = (angle_counts - expected) & (ENCODER_COUNTS - 1)
+        # Of all ways that end at this angle, the one in the middle between those of a motor that
+        # follows and of one that stands; none is cut off that one angle and the other explain.
+        least = self._farthest - nearest + self._slack_counts
+        most = ENCODER_COUNTS + self._nearest - farthest - self._slack_counts
+        top = max(least, min(most, _HALF - expected // 2))
+        way = (angle_counts - self._angle - expected - top) & (ENCODER_COUNTS - 1)
         self._angle = angle_counts
-        self._ahead = max(-_MOST_COUNTS, min(_MOST_COUNTS, self._ahead + way))
-        return self._judge(self._ahead + nearest, self._ahead + farthest)
+        self._nearest = nearest
+        self._farthest = farthest
+        ahead = self._ahead + way + top - ENCODER_COUNTS
+        self._ahead = max(-_MOST_COUNTS, min(_MOST_COUNTS, ahead))
+        self._judge(self._ahead + nearest, self._ahead + farthest)
 
-    def _forget(self) -> None:
-        self.lag_counts = 0
-        self._beyond = 0
-        self._angle = -1
-        self._ahead = 0
-        self._least = -_MOST_COUNTS
-        self._greatest = _MOST_COUNTS
+    def _most_counts(self, for_ms: int) -> int:
+        """How far the motor turns at most in so long; more than a turn is told as one or more."""
+        if for_ms <= 0:
+            return 0
+        # A count in each ms or more; and a step, which is made at once.
+        return self._counts_per_ms * min(for_ms, ENCODER_COUNTS) + self._step_counts
 
-    def _judge(self, least: int, greatest: int) -> int:
+    def _judge(self, least: int, greatest: int) -> None:
         """Take between which differences a sample lies."""
         if least > self._greatest:
             self.lag_counts = least - self._greatest
@@ -237,10 +260,9 @@ class Stall:
             self._greatest = min(self._greatest, greatest)
         if abs(self.lag_counts) <= self._slack_counts:
             self._beyond = 0
-            return 0
-        # One alone may be a false angle: the encoder sends no check of it.
-        self._beyond = min(2, self._beyond + 1)
-        return self.STALLED if self._beyond == 2 else 0
+        else:
+            # One alone may be a false angle: the encoder sends no check of it.
+            self._beyond = min(2, self._beyond + 1)
 
 
 class Barrel:

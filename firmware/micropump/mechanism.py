@@ -77,6 +77,10 @@ class Mechanism:
         whole = volume_nl // self.nl_num
         return whole * self.nl_den + (volume_nl - whole * self.nl_num) * self.nl_den // self.nl_num
 
+    def greatest_steps_s(self) -> int:
+        """Microsteps a second at the greatest rate, rounded up; in small integers."""
+        return (self.greatest_rate_ul_h * 10 // 36 + 1) * self.nl_den // self.nl_num + 1
+
     def nl_for_steps(self, steps: int) -> int:
         """Nanolitres that ``steps`` microsteps displace, rounded down."""
         return steps * self.nl_num // self.nl_den

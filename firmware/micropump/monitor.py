@@ -6,7 +6,16 @@ before. Nothing here decides what to do about it: that is the controller's, by t
 """
 
 from . import alarms, sensing
-from .detectors import Air, Barrel, Battery, Rail, Stall, Temperature
+from .detectors import (
+    ENCODER_COUNTS,
+    STALL_SLACK_COUNTS,
+    Air,
+    Barrel,
+    Battery,
+    Rail,
+    Stall,
+    Temperature,
+)
 from .mechanism import KIND_PERISTALTIC
 from .occlusion import (
     FORCE_QUARTER_GREATEST_PERCENT,
@@ -33,7 +42,6 @@ from .sensing import (
     FORCE,
     PRESSURE,
     RAIL,
-    SAMPLES_MASK,
     TEMPERATURE,
     UPSTREAM,
     Readings,
@@ -73,7 +81,7 @@ _NL_MASK = (1 << 28) - 1
 _LONGEST_MS = 1 << 28
 # Between two looks, of a processor that is not held up: twice a control cycle.
 _LONGEST_LOOK_MS = 200
-_MOST_STEPS = 1 << 18
+_MOST_STEPS = 1 << 17
 
 # Told of at rest too: the others are no matter where nothing flows, as when a syringe is changed.
 AT_REST = (
@@ -139,8 +147,6 @@ class Monitor:
         self._at_nl = [0] * sensing.SENSORS
         self._at_ms = [0] * sensing.SENSORS
         self._steps = 0
-        # How many of the encoder's samples there were at the last one that was looked at.
-        self._encoder_samples = 0
         self._battery_ms = 0
         self._nl_num = self._nl_den = 1
         self._rest_nl = 0
@@ -206,7 +212,12 @@ class Monitor:
         else:
             self.release.configure(0, 0)
         self.air.configure((air_ul or DEFAULT_BUBBLE_UL) * 1000)
-        self.stall.configure(parts.steps_per_rev)
+        self.stall.configure(
+            parts.steps_per_rev,
+            parts.greatest_steps_s(),
+            # A step is there or not, by the stepper's clock and ours, which may be a moment apart.
+            slack_counts=max(STALL_SLACK_COUNTS, 2 * ENCODER_COUNTS // parts.steps_per_rev),
+        )
         self.barrel.configure(parts.outer_um)
 
     def compliances_nl_kpa(self) -> tuple:
@@ -344,10 +355,11 @@ class Monitor:
             bits = self.upstream.update(passed_ms, self._pushed_nl(UPSTREAM), value[UPSTREAM])
             found = _set(found, alarms.UPSTREAM_OCCLUSION, bits)
         if new >> ENCODER & 1:
-            samples = self.readings.samples[ENCODER]
-            came = (samples - self._encoder_samples) & SAMPLES_MASK
-            self._encoder_samples = samples
-            bits = self.stall.update(self._steps, value[ENCODER], came)
+            passed_ms = self._passed_ms(ENCODER)
+            asked_ms = self.readings.asked_ms[ENCODER]
+            # Put in a moment since then, if it was not asked for.
+            age_ms = passed_ms if asked_ms < 0 else elapsed_ms(self._looked_ms, asked_ms)
+            bits = self.stall.update(passed_ms, self._steps, value[ENCODER], age_ms)
             found = _set(found, alarms.STALL, bits)
             self._steps = 0
         return found

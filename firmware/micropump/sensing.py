@@ -53,7 +53,7 @@ NOISE_SWINGS = 3
 REST_SAMPLES = 8
 
 _WINDOW_MASK = (1 << NOISE_WINDOW) - 1
-SAMPLES_MASK = 0xFFFF
+_SAMPLES_MASK = 0xFFFF
 
 # Places in a spec.
 _SENSOR = 0
@@ -82,12 +82,15 @@ class Readings:
         raw: the last raw value of each sensor, by its number.
         samples: how often each was put or failed, modulo 2**16.
         failed: a bit for each sensor whose last reading failed.
+        asked_ms: at which core time the last raw value of each was asked for; -1 where it is of the
+            moment in which it was put.
 
     """
 
     def __init__(self) -> None:
         self.raw = [0] * SENSORS
         self.samples = [0] * SENSORS
+        self.asked_ms = [-1] * SENSORS
         self.failed = 0
         # In whatever order: of the three at three times its number.
         self._three = [_NOTHING] * (3 * SENSORS)
@@ -98,12 +101,17 @@ class Readings:
             self._three[3 * sensor + self.samples[sensor] % 3] = raw
         self.raw[sensor] = raw
         self.failed &= ~(1 << sensor)
-        self.samples[sensor] = (self.samples[sensor] + 1) & SAMPLES_MASK
+        self.samples[sensor] = (self.samples[sensor] + 1) & _SAMPLES_MASK
+
+    def put_asked(self, sensor: int, raw: int, asked_ms: int) -> None:
+        """One more sample of a sensor that was asked, at a core time, and has answered since."""
+        self.asked_ms[sensor] = asked_ms
+        self.put(sensor, raw)
 
     def fail(self, sensor: int) -> None:
         """The sensor was to be read and could not."""
         self.failed |= 1 << sensor
-        self.samples[sensor] = (self.samples[sensor] + 1) & SAMPLES_MASK
+        self.samples[sensor] = (self.samples[sensor] + 1) & _SAMPLES_MASK
 
     def middle(self, sensor: int) -> int:
         """The median of the last three that were put; of two the lesser, of one below any count."""

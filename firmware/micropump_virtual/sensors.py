@@ -1,12 +1,10 @@
 """Samples of a bench, put as a board's adapters put them."""
 
-from micropump.sensing import ENCODER, PRESSURE, SENSORS, UPSTREAM
+from micropump.sensing import PRESSURE, SENSORS, UPSTREAM
 
 # A board puts a pressure five times for each look, so that the median of three is of the moment.
 _OFTEN = 1 << PRESSURE | 1 << UPSTREAM
 _TIMES = 3
-# And an angle twice.
-ENCODER_TIMES = 2
 
 
 def put_samples(readings, fresh: int, failed: int, raw) -> None:
@@ -21,13 +19,7 @@ def put_samples(readings, fresh: int, failed: int, raw) -> None:
     """
     for sensor in range(SENSORS):
         if fresh >> sensor & 1:
-            for _ in range(_times(sensor)):
+            for _ in range(_TIMES if _OFTEN >> sensor & 1 else 1):
                 readings.put(sensor, raw[sensor])
         elif failed >> sensor & 1:
             readings.fail(sensor)
-
-
-def _times(sensor: int) -> int:
-    if _OFTEN >> sensor & 1:
-        return _TIMES
-    return ENCODER_TIMES if sensor == ENCODER else 1

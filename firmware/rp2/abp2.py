@@ -34,7 +34,7 @@ class Abp2:
         self._read = array("H", [READ, READ, READ, READ | STOP])
         self._begin()
 
-    def take(self, answer) -> None:
+    def take(self, answer, _asked_ms: int) -> None:
         """It has taken the request, or given an answer."""
         if not self.answer_bytes:
             self.question = self._read

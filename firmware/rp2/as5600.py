@@ -32,10 +32,11 @@ class As5600:
         self._sensor = sensor
         self.question = array("H", [_STATUS, READ | RESTART, READ, READ | STOP])
 
-    def take(self, answer) -> None:
-        """It has answered."""
+    def take(self, answer, asked_ms: int) -> None:
+        """It has answered what it was asked at that time."""
         if answer[0] & _MAGNET_BITS == _MAGNET_IS_WELL:
-            self._readings.put(self._sensor, (answer[1] & 0x0F) << 8 | answer[2])
+            angle = (answer[1] & 0x0F) << 8 | answer[2]
+            self._readings.put_asked(self._sensor, angle, asked_ms)
         else:
             self.lost()
 

@@ -20,7 +20,7 @@ class I2cBus:
         number: which of the two blocks.
         sda, scl: GPIO numbers.
         devices: each has ``address``, ``answer_bytes``, ``question`` (the words of its next
-            transaction, an ``array("H")``), ``take(answer)`` and ``lost()``.
+            transaction, an ``array("H")``), ``take(answer, asked_ms)`` and ``lost()``.
         looks_apart: in every so manieth look one of them is asked.
 
     """
@@ -36,17 +36,18 @@ class I2cBus:
         self._looks_to_go = 0
         self._at = 0
         self._asked = None
+        self._asked_ms = 0
         self._answer = bytearray(16)
         self._free()
 
-    def look(self, _now_ms: int) -> None:
+    def look(self, now_ms: int) -> None:
         """Hear the device that was asked in the last look, or ask the next if it is time."""
         device = self._asked
         if device is not None:
             self._asked = None
             heard = registers.i2c_take(self._registers, self._answer, device.answer_bytes)
             if heard == registers.TAKEN:
-                device.take(self._answer)
+                device.take(self._answer, self._asked_ms)
             else:
                 device.lost()
                 if heard == registers.WAITING:
@@ -59,6 +60,7 @@ class I2cBus:
         at = self._at
         self._at = at + 1 if at + 1 < len(self._devices) else 0
         self._asked = device = self._devices[at]
+        self._asked_ms = now_ms
         question = device.question
         registers.i2c_send(self._registers, device.address, question, len(question))
 

@@ -59,7 +59,7 @@ for elapsed_ms, pushed_nl, rise_pa in RUNS:
         found += upstream.update(elapsed_ms, pushed_nl, -pressure_pa) << 3
         found += line_off.update(elapsed_ms, pushed_nl, 5_000 if n < 2_000 else 0) << 5
         found += air.update(elapsed_ms, pushed_nl, 1_000 if n % 700 < 500 else 0) << 6
-        found += stall.update(steps, n * 997 & 4_095, 1 + n % 2) << 8
+        found += stall.update(elapsed_ms, steps, n * 997 & 4_095, n % 3 * elapsed_ms) << 8
         found += barrel.update(elapsed_ms, 29_000 if n < 1_000 else n * 10) << 9
         found += battery.update(12_000 - n) << 11
         found += rail.update(elapsed_ms, 8_000 + n * 2) << 13

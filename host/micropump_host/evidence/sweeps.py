@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from micropump import detectors, occlusion, sensing
 from micropump.monitor import Monitor
 from micropump_host.evidence.draw import Infusion
-from micropump_virtual.sensors import ENCODER_TIMES
 
 # Told: time, volume (nL), microsteps since the last sample, value; returns whether it alarms.
 Update = Callable[[int, int, int, int], bool]
@@ -85,9 +84,10 @@ def _bubble(value: int, monitor: Monitor, infusion: Infusion) -> Update:
 
 
 def _slack(value: int, monitor: Monitor, infusion: Infusion) -> Update:
+    parts = infusion.mechanism
     detector = detectors.Stall()
-    detector.configure(infusion.mechanism.steps_per_rev, slack_counts=value)
-    return lambda _ms, _nl, steps, counts: bool(detector.update(steps, counts, ENCODER_TIMES))
+    detector.configure(parts.steps_per_rev, parts.greatest_steps_s(), slack_counts=value)
+    return lambda ms, _nl, steps, counts: bool(detector.update(ms, steps, counts, ms))
 
 
 SWEEPS = (
