@@ -233,7 +233,8 @@ LEAST_APART_MS = 8
 LOOKS_APART = 5
 # From the time of a turn to when an angle is asked for in it.
 ASKED_AFTER_MS = 4
-# Four updates without a host, and the slack beyond that.
+# Beyond the slack. Of 18,000 drawn hosts and speeds of 2 to 5 revolutions a second 849 with the
+# slack were the most, and 342 of the 12,000 on a screw.
 FOUND_MS = 1_000
 
 
@@ -349,7 +350,8 @@ MOTORS = st.sampled_from([FASTEST, GEARED, MIDDLE])
 # A turn has so much to do, ms, and a cycle so much more (docs/performance.md); or is held up.
 TOOK = st.lists(st.integers(0, 3), min_size=1, max_size=40)
 CYCLE = st.integers(1, 8)
-# Percent of the fastest.
+# Percent of five revolutions a second or of what the mechanism allows. Where a motor turns three
+# quarters of a turn between two samples, one that stands may look like one that is ahead.
 SPEED = st.sampled_from([1, 10, 50, 62, 75, 90, 95, 100]) | st.integers(1, 100)
 HELD_UP = st.lists(st.sampled_from([0, 0, 0, 1, 1, 2, 9, 60, 150, 300]), min_size=10, max_size=60)
 ASKS = st.one_of(
@@ -419,15 +421,18 @@ def test_a_board_finds_that_a_motor_stands_at_every_speed_and_beside_every_host(
 ):
     parts = mechanism.build(*motor)
     board = Board(parts, took_ms, cycle_ms, asks_ms, first)
-    rate_ul_h = max(parts.least_rate_ul_h, parts.greatest_rate_ul_h * speed_percent // 100)
+    five_ul_h = int(5 * parts.steps_per_rev * support.nl_per_step(parts) * 36) // 10
+    rate_ul_h = min(five_ul_h, parts.greatest_rate_ul_h) * speed_percent // 100
     vtbi_ul = max(100, rate_ul_h // 600)
     board.start(CONTINUOUS, parts, rate_ul_h=rate_ul_h, vtbi_ul=vtbi_ul)
     board.encoder.stands_from_ms = stands_from_ms
     while board.now_ms < stands_from_ms:
         board.turn()
         assert not board.is_stalled
+    step_counts = 4_096 // parts.steps_per_rev
+    slack_counts = max(detectors.STALL_SLACK_COUNTS, 2 * step_counts) + step_counts
     counts_ms = rate_ul_h / 3_600 / support.nl_per_step(parts) * 4_096 / parts.steps_per_rev
-    within_ms = FOUND_MS + detectors.STALL_SLACK_COUNTS / counts_ms
+    within_ms = FOUND_MS + slack_counts / counts_ms
     while not board.is_stalled:
         assert board.now_ms < stands_from_ms + within_ms
         board.turn()

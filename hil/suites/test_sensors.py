@@ -9,6 +9,7 @@ import random
 
 import pytest
 
+from micropump.mechanism import KIND_SYRINGE, build
 from micropump.sensing import SENSOR_NAMES, scaled
 from micropump_hil.benches.emulated import sensor_rows
 from micropump_hil.verbs import infuse, wait_until
@@ -306,3 +307,27 @@ def test_a_motor_that_follows_is_no_stall_however_often_the_host_asks(bench, see
     bench.pump.stop()
     assert (status.state, status.alarms) == ("kvo", ("end_of_infusion",))
     assert status.kvo_steps > 0
+
+
+# At 5 revolutions a second, beyond which no drive on a screw goes. A host that asked each 60 to 90
+# ms once kept a motor that stands from being told for ever.
+@pytest.mark.needs("step_edges")
+@pytest.mark.parametrize("asks_s", [0.03, 0.06, 0.09, 0.11, 1.0])
+def test_a_fast_motor_that_stands_is_found_however_often_the_host_asks(
+    bench, asks_s, record_property
+):
+    rate_ul_h = build(KIND_SYRINGE, "bd-plastipak-1", "t8-2mm-16").greatest_rate_ul_h
+    infuse(bench, "bd-plastipak-1", rate_ul_h, vtbi_ul=900, content_ul=1_000)
+    until_s = bench.now_s + 1.5
+    while bench.now_s < until_s:
+        bench.run_s(asks_s)
+        assert bench.status().state == "infusing"
+    bench.break_sensor("encoder", "stuck")
+    stood_s = bench.now_s
+    while bench.status().state == "infusing":
+        assert bench.now_s < stood_s + 1.5
+        bench.run_s(asks_s)
+    assert bench.status().alarms == ("stall",)
+    last_s = bench.runs()[-1].edges_ns[-1] / 1e9
+    record_property("stood_until_the_last_step_ms", round((last_s - stood_s) * 1000))
+    assert last_s < stood_s + 0.5
