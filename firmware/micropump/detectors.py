@@ -242,10 +242,10 @@ class Stall:
         self._judge(self._ahead + nearest, self._ahead + farthest)
 
     def _most_counts(self, for_ms: int) -> int:
-        """How far the motor turns at most in so long; more than a turn is told as one or more."""
+        """How far the motor turns at most in so long; beyond a turn, a turn or more."""
         if for_ms <= 0:
             return 0
-        # A count in each ms or more; and a step, which is made at once.
+        # It is a count in each ms or more. And a step, which is made at once.
         return self._counts_per_ms * min(for_ms, ENCODER_COUNTS) + self._step_counts
 
     def _judge(self, least: int, greatest: int) -> None:
