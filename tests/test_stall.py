@@ -390,12 +390,13 @@ def test_a_board_takes_no_motor_that_follows_for_one_that_stands(
     parts = mechanism.build(*motor)
     board = Board(parts, took_ms, cycle_ms, asks_ms, first, looks_apart, lost_every)
     board.start(STEPPED, parts, steps=steps_of(data, parts))
-    # It stops where cycles meet the lost answers alone: that is the sensor's fault, and no stall.
+    # It stops for a sensor that is silent, where cycles meet its lost answers alone or the loop is
+    # held up nearly all the time: that is another alarm, and no stall.
     while board.now_ms < 6_000 and not board.monitor.sensing.faults:
         board.turn()
         assert not board.is_stalled
         assert abs(board.monitor.stall.lag_counts) <= LAG_COUNTS
-    assert lost_every or not board.monitor.sensing.faults
+    assert lost_every or max(took_ms) > 3 or not board.monitor.sensing.faults
 
 
 @given(TOOK | HELD_UP, CYCLE, ASKS, st.integers(0, 4), SPEED)
